@@ -1,0 +1,1 @@
+"""Numbers to estimates: one module a claim, each with the paper's definition."""

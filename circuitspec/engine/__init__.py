@@ -1,0 +1,1 @@
+"""Hypothesis to numbers: the runs a claim asks for, and how they are computed."""

@@ -1,0 +1,1 @@
+"""Estimates to verdicts: paired contrasts, intervals, the verdict rule."""

@@ -1,0 +1,1 @@
+"""What is being explained: loading, weights by architecture, the packaged models."""

@@ -1,0 +1,1 @@
+"""Verdicts to people: one small renderer an output."""

@@ -1,0 +1,1 @@
+"""A task's prompts, and where its labels stand in them."""
