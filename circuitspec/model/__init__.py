@@ -1,1 +1,5 @@
-"""What is being explained: loading, weights by architecture, the packaged models."""
+"""What is being explained: finding a model, loading it through TransformerLens, its raw weights.
+
+`shapes` and `tokenizer` need neither torch nor weights and serve the light commands; `load`,
+`extract` and `weights` need both.
+"""
