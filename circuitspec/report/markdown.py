@@ -1,0 +1,112 @@
+"""Results as Markdown: a summary that pastes into a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult
+from circuitspec.report.numbers import level_text
+from circuitspec.report.rows import (
+    SIGNS,
+    circuit_parts,
+    claim_tag,
+    competence_parts,
+    count,
+    headline,
+    levels_of,
+    model_line,
+    replicate_line,
+    row_of,
+    run_line,
+)
+
+_MARKS = re.compile(r"[\\|*`<>~]|(?<!\w)_|_(?!\w)|(?<=\])\(|#(?=\d)|@(?=\w)")
+
+
+def render(result: RunResult) -> str:
+    """One table a hypothesis, reasons and provenance below it."""
+    levels = levels_of(result)
+    level = next(iter(levels)) if len(levels) == 1 else None
+    blocks = [f"**circuitspec: {SIGNS[result.verdict]} {result.verdict}** ({headline(result)})"]
+    for hypothesis in result.hypotheses:
+        blocks += _hypothesis(hypothesis, level)
+    blocks.append(f"<sub>{_escape(run_line(result))}</sub>")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _hypothesis(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
+    yield f"### {SIGNS[hypothesis.verdict]} {_escape(hypothesis.name)}: {hypothesis.verdict}"
+    facts = [
+        f"model {model_line(hypothesis.model)}",
+        circuit_parts(hypothesis),
+        *competence_parts(hypothesis.competence),
+    ]
+    if hypothesis.file:
+        facts.insert(0, hypothesis.file)
+    yield _escape("; ".join(facts))
+    yield "\n".join(_table(hypothesis, level))
+    reasons = [line for claim in hypothesis.claims for line in _reasons(claim)]
+    if reasons:
+        yield "\n".join(reasons)
+    yield _checks(hypothesis)
+    notes = list(hypothesis.notes)
+    if hypothesis.replicates:
+        notes.insert(0, replicate_line(hypothesis))
+    if notes:
+        yield "\n".join(f"- {_escape(note)}" for note in notes)
+
+
+def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
+    interval = "interval" if level is None else f"{level_text(level)} interval"
+    yield f"| | claim | requirement | measured | {interval} | needs | n |"
+    yield "|---|---|---|---:|---|---|---:|"
+    for claim in hypothesis.claims:
+        name = f"{_escape(claim.name)} *({claim_tag(claim)})*" if claim_tag(claim) else None
+        for i, requirement in enumerate(claim.requirements):
+            row = row_of(requirement)
+            cells = [
+                row.sign,
+                (name or _escape(claim.name)) if i == 0 else "",
+                _code(row.text),
+                row.estimate,
+                row.interval if level is not None or row.exact else f"{row.interval} {row.level}",
+                _escape(row.threshold),
+                row.n,
+            ]
+            yield f"| {' | '.join(cells)} |"
+        if not claim.requirements:
+            sign = SIGNS[claim.verdict]
+            yield f"| {sign} | {name or _escape(claim.name)} | | | | | |"
+
+
+def _reasons(claim: ClaimResult) -> Iterator[str]:
+    head = f"{SIGNS[claim.verdict]} **{_escape(claim.name)}** {claim.verdict}"
+    said = [claim.reason] if claim.reason else []
+    for requirement in claim.requirements:
+        row = row_of(requirement)
+        if requirement.verdict != "holds" and row.reason not in said:
+            said += [text for text in (row.shown, row.reason) if text]
+    if claim.verdict != "holds":
+        yield f"- {head}: {_escape('; '.join(said))}" if said else f"- {head}"
+    for note in claim.notes:
+        yield f"  - {_escape(note)}" if claim.verdict != "holds" else f"- {_escape(note)}"
+
+
+def _checks(hypothesis: HypothesisResult) -> str:
+    failed = [c for c in hypothesis.self_checks if not c.passed]
+    if not failed:
+        return f"✓ {count(len(hypothesis.self_checks), 'self-check')} passed."
+    listed = "; ".join(f"{c.name}{f': {c.detail}' if c.detail else ''}" for c in failed)
+    return f"✗ {count(len(failed), 'self-check')} failed: {_escape(listed)}"
+
+
+def _code(text: str) -> str:
+    """Text as code in a table cell. A pipe ends a cell even inside backticks."""
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{' '.join(text.split())}{fence}".replace("|", "\\|")
+
+
+def _escape(text: str) -> str:
+    """Prose on one line, its marks literal; brackets and the underscores in names stay readable."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))

@@ -1,0 +1,224 @@
+"""What every renderer says of a result: verdict signs, one row a requirement, and the totals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from circuitspec.judge.records import (
+    ClaimResult,
+    HypothesisResult,
+    ModelRecord,
+    RequirementResult,
+    RunResult,
+    VerdictName,
+)
+from circuitspec.report.numbers import (
+    decimals_for,
+    fixed,
+    level_text,
+    limit,
+    operator_sign,
+    short,
+    thresholds_of,
+)
+
+SIGNS: Mapping[VerdictName, str] = {
+    "holds": "✓",
+    "refuted": "✗",
+    "inconclusive": "?",
+    "invalid": "!",
+}
+"""Verdicts by sign, so that they are told apart without colour."""
+
+PLURALS: Mapping[VerdictName, str] = {
+    "holds": "hold",
+    "refuted": "refuted",
+    "inconclusive": "inconclusive",
+    "invalid": "invalid",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A requirement as text: each number rounded for people, empty where there is none."""
+
+    sign: str
+    text: str
+    shown: str
+    estimate: str
+    interval: str
+    level: str
+    threshold: str
+    n: str
+    reason: str
+    exact: bool
+
+
+def row_of(requirement: RequirementResult) -> Row:
+    """The requirement's numbers, rounded together so that they compare as they were judged."""
+    limits = thresholds_of(requirement)
+    decimals = decimals_for(requirement.estimate, requirement.interval, limits)
+    if requirement.exact:
+        interval = "exact"
+    elif requirement.interval is None:
+        interval = "–"
+    else:
+        low, high = requirement.interval
+        interval = f"[{fixed(low, decimals)}, {fixed(high, decimals)}]"
+    return Row(
+        sign=SIGNS[requirement.verdict],
+        text=_without_level(requirement.text),
+        shown=requirement.shown or "",
+        estimate=fixed(requirement.estimate, decimals),
+        interval=interval,
+        level=level_text(requirement.level),
+        threshold=_threshold(requirement, limits, decimals),
+        n=str(requirement.n),
+        reason=reason_of(requirement),
+        exact=requirement.exact,
+    )
+
+
+def _threshold(requirement: RequirementResult, limits: tuple[float, ...], decimals: int) -> str:
+    if not limits:
+        return "–"
+    if len(limits) > 1:
+        return f"in [{', '.join(limit(t, decimals) for t in limits)}]"
+    return f"{operator_sign(requirement.text)} {limit(limits[0], decimals)}".strip()
+
+
+def _without_level(text: str) -> str:
+    """`x >= 1 ci 95` without its `ci 95`, which has a column of its own."""
+    head, found, tail = text.rpartition(" ci ")
+    return head if found and tail.strip().replace(".", "", 1).isdigit() else text
+
+
+def reason_of(requirement: RequirementResult) -> str:
+    """Why a requirement does not hold, and how many prompts would likely settle it."""
+    reason = requirement.reason or ""
+    needed = requirement.n_to_settle
+    if needed is None or str(needed) in reason:
+        return reason
+    advice = f"about {needed} prompts would likely settle it"
+    return f"{reason}; {advice}" if reason else advice
+
+
+def levels_of(result: RunResult) -> set[float]:
+    """Every confidence used in a run, so that a common one is printed once."""
+    return {
+        requirement.level
+        for hypothesis in result.hypotheses
+        for claim in hypothesis.claims
+        for requirement in claim.requirements
+    }
+
+
+def tally(verdicts: Iterable[VerdictName]) -> str:
+    """`3 hold, 1 refuted` or `1 holds`: how often each verdict fell, in the order of `SIGNS`."""
+    counts = Counter(verdicts)
+    parts = [f"{counts[v]} {v if counts[v] == 1 else PLURALS[v]}" for v in SIGNS if counts[v]]
+    return ", ".join(parts) or "none"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 claim`, `2 claims`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def competence_parts(competence: Mapping[str, Any]) -> list[str]:
+    """`logit_diff 3.302 [3.10, 3.51]` for each measure of the unmodified model."""
+    parts = []
+    for name, value in competence.items():
+        if isinstance(value, Mapping):
+            parts.append(f"{name} {_measured(value)}")
+        elif isinstance(value, bool):
+            parts.append(f"{name} {'yes' if value else 'no'}")
+        elif isinstance(value, Real):
+            parts.append(f"{name} {short(float(value))}")
+        elif value is not None:
+            parts.append(f"{name} {value}")
+    return parts
+
+
+def _measured(value: Mapping[str, Any]) -> str:
+    estimate = next((value[k] for k in ("mean", "estimate", "value") if k in value), None)
+    interval = value.get("interval")
+    bounds = (float(interval[0]), float(interval[1])) if interval is not None else None
+    number = None if estimate is None else float(estimate)
+    decimals = decimals_for(number, bounds)
+    text = fixed(number, decimals)
+    if bounds is not None:
+        text += f" [{fixed(bounds[0], decimals)}, {fixed(bounds[1], decimals)}]"
+    return text
+
+
+def circuit_parts(hypothesis: HypothesisResult) -> str:
+    """`26 nodes, 963 edges; open: a7.h1 @ S2`."""
+    nodes = count(hypothesis.n_nodes, "node")
+    text = f"{nodes}, {count(hypothesis.n_edges, 'edge')}"
+    if hypothesis.open_nodes:
+        text += f"; open: {', '.join(hypothesis.open_nodes)}"
+    return text
+
+
+def replicate_line(hypothesis: HypothesisResult) -> str:
+    """`5 further seeds: 4 hold, 1 inconclusive (seed 3: faithful inconclusive)`."""
+    replicates = hypothesis.replicates
+    odd = [
+        f"seed {r.seed}: " + (", ".join(changed) or r.verdict)
+        for r in replicates
+        if r.verdict != hypothesis.verdict
+        for changed in [[f"{n} {v}" for n, v in r.claims.items() if v != _first(hypothesis, n)]]
+    ]
+    text = f"{count(len(replicates), 'further seed')}: {tally(r.verdict for r in replicates)}"
+    return f"{text} ({'; '.join(odd)})" if odd else text
+
+
+def _first(hypothesis: HypothesisResult, name: str) -> VerdictName | None:
+    return next((c.verdict for c in hypothesis.claims if c.name == name), None)
+
+
+def claim_tag(claim: ClaimResult) -> str:
+    """What is unusual about a claim: that it is expected to fail."""
+    return "expected refuted" if claim.expected_refuted else ""
+
+
+def headline(result: RunResult) -> str:
+    """`2 hypotheses, 5 claims: 3 hold, 2 refuted`."""
+    claims = [c.verdict for h in result.hypotheses for c in h.claims]
+    if not claims:
+        return "no claims"
+    text = f"{count(len(claims), 'claim')}: {tally(claims)}"
+    if len(result.hypotheses) > 1:
+        text = f"{count(len(result.hypotheses), 'hypothesis', 'hypotheses')}, {text}"
+    return text
+
+
+def model_line(model: ModelRecord) -> str:
+    """`gpt2 at 607a30d (gpt2), float32, raw weights`: what was explained."""
+    revision = f" at {model.revision}" if model.revision else ""
+    architecture = f" ({model.architecture})" if model.architecture != model.name else ""
+    return f"{model.name}{revision}{architecture}, {model.dtype}, {model.processing}"
+
+
+def run_line(result: RunResult) -> str:
+    """Where and how the run was made: device, seed, batch size, time, cost and versions."""
+    models = {(h.model.device, h.model.torch, h.model.transformer_lens) for h in result.hypotheses}
+    parts = [f"seed {result.seed}", f"batch {result.batch_size}", f"{result.seconds:.1f} s"]
+    forwards = result.cost.get("plain_forwards")
+    if forwards is not None:
+        parts.append(f"cost {short(float(forwards), 3)} plain forwards")
+    for device, torch, lens in sorted(models):
+        parts.append(f"{device}, torch {torch}, transformer_lens {lens}")
+    return "; ".join(parts)
+
+
+def summary(result: RunResult) -> str:
+    """One line for a log: `refuted: 5 claims: 3 hold, 2 refuted`."""
+    checks = sum(not c.passed for h in result.hypotheses for c in h.self_checks)
+    failed = f"; {count(checks, 'self-check')} failed" if checks else ""
+    return f"{result.verdict}: {headline(result)}{failed}"
