@@ -1,0 +1,183 @@
+"""What claims ask of the engine: intervened runs, as plain hashable records.
+
+A run says on which prompts, what is replaced by what, and what is read off. How it is computed is
+the engine's business: two equal runs are one computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitspec.hypothesis.records import Edge, Element
+from circuitspec.language.nodes import Channel, Head, Logits, Mlp, Position
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """The zero vector, on raw weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Mean output over a reference set, in an unmodified run.
+
+    `over` template: one mean per (template, token index); position: one per token index across
+    templates of equal length; batch: one vector.
+    """
+
+    reference: str
+    over: Literal["template", "position", "batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The output on other prompts: prompt i of the run takes its value from `rows[i]` of a set.
+
+    Both prompts must have the same number of tokens; values correspond by token index.
+    """
+
+    prompts: str
+    rows: tuple[int, ...]
+
+
+Source = Zero | Means | Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The elements' outputs are replaced, there and nowhere else."""
+
+    elements: frozenset[Element]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceAllBut:
+    """Every head and MLP is replaced wherever it is not listed as live. The input stays."""
+
+    live: frozenset[Element]
+    source: Source
+
+
+Write = Replace | ReplaceAllBut
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEdges:
+    """Every receiver channel at every position reads live senders along `edges` only.
+
+    All other senders, the input included, are read at their value in `source`. `all_but` turns it
+    round: everything is read live except along `edges`.
+    """
+
+    edges: frozenset[Edge]
+    source: Source
+    all_but: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Path patching (Wang et al. 2022, appendix B; Goldowsky-Dill et al. 2023).
+
+    Pass 1 freezes all heads at their values in the run's own writes, takes `senders` from `source`,
+    recomputes MLPs (`mlps`) or freezes them (`direct`), and reads the receivers' channels. Pass 2
+    writes those values, holds them, and recomputes all else.
+    """
+
+    senders: frozenset[Element]
+    receivers: frozenset[tuple[Head | Mlp | Logits, Channel, Position]]
+    source: Rows
+    through: Literal["direct", "mlps"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionReading:
+    """Attention mass of a head from a query position to key positions, summed over their tokens."""
+
+    head: Head
+    query: Position
+    keys: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionReading:
+    """Direct logit attribution of an element to a metric, at the metric's position."""
+
+    element: Element
+    metric: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One intervened run. Without writes, edges and path it is the unmodified model.
+
+    `given` are knock-outs under which everything is measured: they hold in this run, in the runs
+    its sources are read from, and in the run that path patching freezes. `writes` and `edges`
+    exclude each other with `path`.
+
+    The metrics of the task are always read. `top` asks for the top token, `kl` for
+    KL(model ‖ run) in nats, both at the metric's position.
+    """
+
+    prompts: str
+    given: tuple[Write, ...] = ()
+    writes: tuple[Write, ...] = ()
+    edges: LiveEdges | None = None
+    path: Path | None = None
+    top: bool = False
+    kl: bool = False
+    attention: tuple[AttentionReading, ...] = ()
+    attribution: tuple[AttributionReading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """How many activations an intervention was to write, wrote, and changed.
+
+    An activation is one node's output (or one channel's input) at one position of one prompt.
+    `largest` is the largest absolute difference that a write made, in the activation's units.
+    """
+
+    planned: int = 0
+    written: int = 0
+    changed: int = 0
+    largest: float = 0.0
+
+    def __add__(self, other: Touched) -> Touched:
+        return Touched(
+            planned=self.planned + other.planned,
+            written=self.written + other.written,
+            changed=self.changed + other.changed,
+            largest=max(self.largest, other.largest),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What a run gave, one value a prompt in the order of the prompt set, in float64.
+
+    `metrics` by name; `top` and `kl` by metric (its position); `attention` and `attribution` by
+    reading.
+    """
+
+    metrics: Mapping[str, Floats]
+    top: Mapping[str, Integers] = field(default_factory=dict)
+    kl: Mapping[str, Floats] = field(default_factory=dict)
+    attention: Mapping[AttentionReading, Floats] = field(default_factory=dict)
+    attribution: Mapping[AttributionReading, Floats] = field(default_factory=dict)
+    touched: Touched = field(default_factory=Touched)
+
+
+class EngineError(Exception):
+    """A run that cannot mean anything (prompts of unequal length paired, a missing mean).
+
+    Its message is one sentence for the author of the spec; the claim that asked becomes invalid.
+    """

@@ -1,0 +1,125 @@
+"""Declared writes made concrete on a batch: which activations, and with what values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from circuitspec.engine.batches import Batch, indices_at
+from circuitspec.engine.forward import Edits, Written
+from circuitspec.engine.runs import EngineError, Replace, ReplaceAllBut, Touched, Write
+from circuitspec.engine.sources import Outputs, Sources
+from circuitspec.hypothesis.records import Element
+from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.language.nodes import Head, Input, Mlp, Position
+from circuitspec.task.records import Prompt
+
+
+def edits_for(
+    sources: Sources, batch: Batch, given: tuple[Write, ...], writes: tuple[Write, ...]
+) -> Edits:
+    """The edits of `given` and then `writes` on a batch, sources included."""
+    edits = Edits()
+    for write in given:
+        values = sources.values(write.source, batch, ())
+        _add_write(edits, sources.weights.shape, batch, write, values, counted=False)
+    for write in writes:
+        values = sources.values(write.source, batch, given)
+        _add_write(edits, sources.weights.shape, batch, write, values, counted=True)
+    return edits
+
+
+def _add_write(
+    edits: Edits,
+    shape: ModelShape,
+    batch: Batch,
+    write: Write,
+    values: Outputs,
+    *,
+    counted: bool,
+) -> None:
+    listed = masks_by_node(
+        batch, write.elements if isinstance(write, Replace) else write.live, shape
+    )
+    heads: dict[int, Tensor] = {}
+    mlps: dict[int, Tensor] = {}
+    for node, mask in listed.items():
+        match node:
+            case Head(layer=layer, index=index):
+                if layer not in heads:
+                    heads[layer] = mask.new_zeros(*mask.shape, shape.n_heads)
+                heads[layer][:, :, index] = mask
+            case Mlp(layer=layer):
+                mlps[layer] = mask
+            case Input():
+                if isinstance(write, Replace):
+                    edits.inputs.append(Written(mask, values.input, counted))
+    if isinstance(write, ReplaceAllBut):
+        nothing = torch.zeros_like(batch.tokens, dtype=torch.bool)
+        none = nothing[..., None].expand(-1, -1, shape.n_heads)
+        heads = {layer: ~heads.get(layer, none) for layer in range(shape.n_layers)}
+        if shape.has_mlps:
+            mlps = {layer: ~mlps.get(layer, nothing) for layer in range(shape.n_layers)}
+    for number, mask in heads.items():
+        edits.heads.setdefault(number, []).append(Written(mask, values.z[number], counted))
+    for number, mask in mlps.items():
+        value = values.mlps[number]
+        if value is None:
+            raise EngineError(f"the model has no m{number}: it is attention only")
+        edits.mlps.setdefault(number, []).append(Written(mask, value, counted))
+
+
+def masks_by_node(
+    batch: Batch, elements: Iterable[Element], shape: ModelShape
+) -> dict[Head | Mlp | Input, Tensor]:
+    """Where each node is named: bool [B, T] a node. Nodes beyond the model raise EngineError."""
+    positions: dict[Head | Mlp | Input, set[Position]] = {}
+    for element in sorted(elements, key=str):
+        positions.setdefault(element.node, set()).add(element.position)
+    for node in positions:
+        check_node(node, shape)
+    return {node: batch.union_mask(sorted(where)) for node, where in positions.items()}
+
+
+def check_node(node: Head | Mlp | Input, shape: ModelShape) -> None:
+    """Refuse a node that the model does not have, in the author's words."""
+    match node:
+        case Head(layer=layer, index=index):
+            if layer >= shape.n_layers or index >= shape.n_heads:
+                raise EngineError(
+                    f"the model has no {node}: {shape.n_layers} layers of {shape.n_heads} heads"
+                )
+        case Mlp(layer=layer):
+            if not shape.has_mlps or layer >= shape.n_layers:
+                raise EngineError(f"the model has no {node}")
+        case Input():
+            pass
+
+
+def planned_writes(prompts: Iterable[Prompt], shape: ModelShape, writes: Iterable[Write]) -> int:
+    """How many activations `writes` are to replace, counted from positions alone.
+
+    Reckoned apart from the executor, so that a write which resolves to the wrong places, or never
+    happens, shows as a difference (self-check `writes as planned`).
+    """
+    total = 0
+    for prompt in prompts:
+        for write in writes:
+            elements = write.elements if isinstance(write, Replace) else write.live
+            places = {(e.node, index) for e in elements for index in indices_at(prompt, e.position)}
+            if isinstance(write, Replace):
+                total += len(places)
+            else:
+                nodes = shape.n_layers * (shape.n_heads + shape.has_mlps)
+                live = {place for place in places if not isinstance(place[0], Input)}
+                total += nodes * len(prompt.tokens) - len(live)
+    return total
+
+
+def with_plan(touched: Touched, planned: int) -> Touched:
+    """The count with what was planned filled in."""
+    return Touched(
+        planned=planned, written=touched.written, changed=touched.changed, largest=touched.largest
+    )
