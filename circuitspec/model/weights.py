@@ -1,7 +1,8 @@
 """The one form of a model's weights that the engine computes from, whatever the architecture.
 
 Raw weights: nothing is folded, centred or rescaled, because ablating with zeros is not invariant
-under such processing. The forward pass they stand for, with x the residual stream [tokens, d_model]:
+under such processing. The forward pass they stand for, x being the residual stream
+[tokens, d_model]:
 
     x       = embed[token] + pos_embed[position]
     q, k, v = ln1(x) @ w_q + b_q, ...          per head; k and v per group of query heads

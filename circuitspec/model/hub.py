@@ -1,0 +1,102 @@
+"""Hugging Face's Hub: the local cache, and whether the network answers, asked quickly."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from circuitspec.model.problems import NO_NETWORK, NOT_ON_HUB, WRONG_REVISION, ModelError
+
+_PATIENCE = 5.0  # seconds to wait for the Hub's first answer
+
+
+def cached_file(name: str, file: str, revision: str | None = None) -> Path | None:
+    """A file of Hub model `name` that an earlier run fetched; None where there is none.
+
+    Looks into the cache's folders itself: importing huggingface_hub takes longer than `check` may.
+    A revision is a branch, a tag, or a commit, seven digits or more of it.
+    """
+    folder = _cache() / f"models--{name.replace('/', '--')}"
+    revision = revision or "main"
+    try:
+        commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        if len(revision) < 7 or not folder.is_dir():
+            return None
+        commits = [p.name for p in folder.glob("snapshots/*") if p.name.startswith(revision)]
+        if len(commits) != 1:
+            return None
+        commit = commits[0]
+    found = folder / "snapshots" / commit / file
+    return found if found.is_file() else None
+
+
+def _cache() -> Path:
+    """Where huggingface_hub keeps what it fetched, by the variables that it reads."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).expanduser()
+    if os.environ.get("HF_HOME"):
+        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "huggingface" / "hub"
+
+
+def reachable() -> bool:
+    """Whether the Hub answers at all, within seconds (its own client retries for half a minute)."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+        return False
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    request = urllib.request.Request(endpoint, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE):
+            return True
+    except urllib.error.HTTPError:
+        return True  # an answer, even if not a kind one
+    except (OSError, ValueError):
+        return False
+
+
+def fetch(name: str, file: str, revision: str | None, offline: bool) -> Path | None:
+    """A file of Hub model `name`, from the cache or the network; None where the model has none.
+
+    Raises ModelError: M010 without network, M011 for an unknown or closed model, M012 for an
+    unknown revision.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision, local_files_only=offline))
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            NO_NETWORK,
+            f"{name!r} is not on this machine and huggingface.co does not answer",
+            "a directory of that name would be looked up beside the spec; there is none either",
+        ) from error
+    except GatedRepoError as error:
+        raise ModelError(
+            NOT_ON_HUB,
+            f"{name!r} is a model that huggingface.co gives only to those it let in",
+            "accept its terms there, and log in with `hf auth login`",
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            NOT_ON_HUB, f"huggingface.co has no model {name!r}", "check its spelling"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(WRONG_REVISION, f"{name!r} has no revision {revision!r}") from error
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(NO_NETWORK, f"fetching {file} of {name!r} failed: {error}") from error

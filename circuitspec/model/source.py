@@ -1,0 +1,119 @@
+"""Where a model is: from the text of a spec's `model` line to a directory, the zoo or the Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from circuitspec.model.architectures import Reading, architectures, native
+from circuitspec.model.problems import (
+    BAD_CONFIG,
+    NO_SUCH_MODEL,
+    UNKNOWN_ARCHITECTURE,
+    ModelError,
+)
+
+# "gpt2" or "EleutherAI/pythia-70m": what huggingface.co accepts as a name
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A model's place. `path` is its directory, None for the Hub.
+
+    `zoo`: packaged with circuitspec; `directory`: a Hugging Face checkpoint; `hooked`: config.json
+    and a state dict in HookedTransformer's layout; `hub`: a name on huggingface.co.
+    """
+
+    kind: Literal["zoo", "directory", "hooked", "hub"]
+    name: str
+    path: Path | None = None
+
+
+def zoo() -> tuple[str, ...]:
+    """The names of the models packaged with circuitspec."""
+    root = Path(str(files("circuitspec.model"))) / "zoo"
+    return tuple(sorted(entry.parent.name for entry in root.glob("*/config.json")))
+
+
+def find(reference: str, base_dir: Path | None = None) -> Source:
+    """What `reference` names: the zoo first, then a directory, then the Hub.
+
+    Relative paths start at `base_dir`, the directory of the spec file (default: the current one).
+    Nothing is fetched; a Hub name is only recognised. Raises ModelError M001 or M002.
+    """
+    if reference in zoo():
+        path = Path(str(files("circuitspec.model"))) / "zoo" / reference
+        return Source(kind="zoo", name=reference, path=path)
+    try:
+        path = (base_dir or Path()) / Path(reference).expanduser()
+        is_directory, exists = path.is_dir(), path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # names that no file system takes
+        raise ModelError(NO_SUCH_MODEL, f"{reference!r} cannot be a path: {error}") from error
+    if reference and is_directory:
+        kind = "hooked" if "model_type" not in read_config(path) else "directory"
+        return Source(kind="hooked" if kind == "hooked" else "directory", name=reference, path=path)
+    if exists and reference:
+        raise ModelError(
+            NO_SUCH_MODEL,
+            f"{reference!r} is a file",
+            "name the directory that holds config.json and the weights",
+        )
+    if _HUB_NAME.fullmatch(reference):
+        return Source(kind="hub", name=reference)
+    raise ModelError(
+        NO_SUCH_MODEL,
+        f"there is no directory {reference!r}"
+        + (f" beside the spec ({base_dir})" if base_dir else ""),
+        f"write a directory, the name of a packaged model ({', '.join(zoo())}) or a name on"
+        " huggingface.co",
+    )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """`config.json` of a checkpoint directory. Raises ModelError M002."""
+    return parse_config(directory / "config.json", f"{directory}")
+
+
+def parse_config(file: Path, owner: str) -> dict[str, Any]:
+    """A config file of the model `owner`. Raises ModelError M002."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            BAD_CONFIG,
+            f"{owner} has no config.json",
+            "a model directory holds config.json and model.safetensors",
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(
+            BAD_CONFIG, f"the config.json of {owner} cannot be read: {error}"
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelError(BAD_CONFIG, f"the config.json of {owner} is not an object")
+    return config
+
+
+def understand(config: dict[str, Any], owner: str) -> Reading:
+    """The reading of a config, of either layout. Raises ModelError M002, M003 or M004."""
+    kind = config.get("model_type")
+    if kind is None:
+        if "n_layers" in config and "d_model" in config:
+            return native.read(config)
+        raise ModelError(
+            BAD_CONFIG,
+            f"the config.json of {owner} is neither Hugging Face's (no model_type) nor"
+            " HookedTransformer's (no n_layers and d_model)",
+        )
+    readers = architectures()
+    if kind not in readers:
+        raise ModelError(
+            UNKNOWN_ARCHITECTURE,
+            f"{owner} is a {kind!r} model, an architecture that circuitspec does not compute",
+            "architectures it computes: " + ", ".join((*readers, "HookedTransformer toy models")),
+        )
+    return readers[kind](config)
