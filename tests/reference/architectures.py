@@ -11,6 +11,7 @@ constants of the model.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Norm:
-    """A norm: ``none``, ``layer`` (centre, divide by the sd, scale, shift) or ``rms`` (no centre)."""
+    """``none``, ``layer`` (centre, divide by the sd, scale, shift) or ``rms`` (no centre)."""
 
     kind: str
     weight: Tensor | None = None  # [width]
@@ -67,7 +68,7 @@ class Layer:
     W: dict[str, Tensor]  # "q", "k", "v" -> [heads, d_model, d_head]
     b: dict[str, Tensor]  # "q", "k", "v" -> [heads, d_head]
     W_O: Tensor  # [heads, d_head, d_model]
-    b_O: Tensor  # [d_model]
+    b_O: Tensor  # [d_model]  # noqa: N815 - the field's own name
     score_scale: float  # scores are multiplied by it
     window: int | None = None  # a query sees this many tokens, itself included; None: all
     q_norm: Norm = NO_NORM  # after the projection, before rotary (Qwen3)
@@ -89,7 +90,7 @@ class SlowModel:
     W_pos: Tensor | None  # [context, d_model]
     final_norm: Norm
     W_U: Tensor  # [d_model, vocab]
-    b_U: Tensor  # [vocab]
+    b_U: Tensor  # [vocab]  # noqa: N815 - the field's own name
     sequential: bool = True  # False: the MLP does not see its own layer's heads
     causal: bool = True
     rotary: Callable[[int], tuple[Tensor, Tensor]] | None = None  # n -> cos, sin, each [n, dims]
@@ -152,8 +153,8 @@ def from_hf(hf: nn.Module) -> SlowModel:
         raise ValueError(f"the reference does not know {type(hf).__name__}")
     if hf.training:
         raise ValueError("call .eval() first: dropout is live")
-    with torch.no_grad():
-        return readers[type(hf).__name__](hf)
+    own = copy.deepcopy(hf).requires_grad_(False)  # wrappers change a module in place
+    return readers[type(hf).__name__](own)
 
 
 def _layer_norm(module: nn.LayerNorm) -> Norm:
@@ -324,7 +325,7 @@ def _llama_like(hf: nn.Module) -> SlowModel:
     cfg, body = hf.config, hf.model
     n, n_groups = cfg.num_attention_heads, cfg.num_key_value_heads
     layers = []
-    for index, block in enumerate(body.layers):
+    for block in body.layers:
         attention = block.self_attn
         W, b = {}, {}
         for channel, heads in (("q", n), ("k", n_groups), ("v", n_groups)):

@@ -69,7 +69,7 @@ def upstream(model: SlowModel, receiver: Node) -> list[Node]:
 
 
 def constant(model: SlowModel, receiver: Node) -> Tensor:
-    """What a receiver reads that belongs to no sender, the b_O of the layers above it: [d_model]."""
+    """What a receiver reads that belongs to no sender: the b_O of all it reads from, [d_model]."""
     layer = model.n_layers if receiver == LOGITS else receiver[1]
     total = torch.zeros(model.d_model, dtype=model.dtype)
     for lower in range(layer):
@@ -211,7 +211,7 @@ class ByEdges(Hooks):
 
 
 class Replace(Hooks):
-    """Write values: of senders {node: (mask, value)}, of channels {(receiver, c): (mask, value)}."""
+    """Write values of senders {node: (mask, value)} and of channels {(node, c): (mask, value)}."""
 
     def __init__(self, nodes: Mapping | None = None, channels: Mapping | None = None) -> None:
         self.nodes, self.channels = nodes or {}, channels or {}
@@ -286,7 +286,7 @@ def mean_values(
         if len(set(lengths.values())) != 1:
             raise ValueError("`over position` needs templates of equal length")
         pooled = {n: torch.cat([o[n] for o in outputs.values()]).mean(0) for n in senders(model)}
-        return {t: pooled for t in reference}
+        return dict.fromkeys(reference, pooled)
     if over == "batch":
         rows = {
             n: torch.cat([o[n].flatten(0, 1) for o in outputs.values()]) for n in senders(model)

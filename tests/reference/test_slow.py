@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def differ(a: Tensor, b: Tensor, by: float = 1e-3) -> None:
     assert (a - b).abs().max() > by
 
 
+@functools.cache
 def make(name: str) -> SlowModel:
     """Any tiny model in float64, by name."""
     if name in tiny.TOYS:
@@ -163,7 +165,7 @@ def test_toy_is_the_plain_module(name: str, tmp_path: Path, x: Tensor) -> None:
 def test_toy_settings_that_are_not_known_are_refused() -> None:
     cfg, state = tiny.toy_state("toy_plain")
     for key, value in (("use_parallel", True), ("positional_embedding_type", "rotary")):
-        with pytest.raises(ValueError, match="not know|knows no"):
+        with pytest.raises(ValueError, match=r"not know|knows no"):
             from_state({**cfg, key: value}, state)
     with pytest.raises(ValueError, match="no use for"):
         from_state(cfg, {**state, "blocks.0.ln1.w": torch.ones(16)})
