@@ -272,6 +272,8 @@ class Sample(Located):
     evaluation: Count | Literal["all"]
     reference: Count | Literal["all"] | None = None
     seed: int | None = None
+    pool: Count | Literal["all"] | None = None
+    """Prompts that scrubs and resamples draw from; the pool is printed and its indices recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,6 +391,17 @@ class Drop(Located):
     """`drop backup_mover`: in a refinement, removes a role and every mention of it."""
 
     roles: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep(Located):
+    """`sweep model "a", "b"`, `sweep revision "step1000", ...`: the hypothesis once for each value.
+
+    `sweep open` has no values: the open nodes are swept in and out of the circuit.
+    """
+
+    over: Literal["model", "revision", "open"]
+    values: tuple[Text, ...] = ()
 
 
 # ── Claims ───────────────────────────────────────────────────────────────────────────────────────
@@ -546,7 +559,7 @@ class Protocol(Located):
 
 
 HypothesisStatement = (
-    ModelStatement | Task | Role | Open | Keep | Edge | Group | Drop | Protocol | Expect
+    ModelStatement | Task | Role | Open | Keep | Edge | Group | Drop | Sweep | Protocol | Expect
 )
 
 
