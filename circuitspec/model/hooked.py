@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -182,17 +183,19 @@ def _as_linear(name: str, tensor: Tensor) -> Tensor:
 
 def _complain_of(absent: list[str], n_layers: int) -> None:
     """Refuse missing parameters, but for a bias that is missing from every layer."""
-    by_kind: dict[str, list[str]] = {}
-    for name in absent:
-        by_kind.setdefault(name.rsplit(".", 1)[-1], []).append(name)
-    for kind, names in by_kind.items():
-        whole = 1 if kind == "b_U" else n_layers
-        if not kind.startswith("b_") or len(names) < whole:
-            raise ModelError(
-                WEIGHTS_DO_NOT_FIT,
-                f"the state dict lacks {_some(names)}",
-                "check n_layers, normalization_type and positional_embedding_type in config.json",
-            )
+    kinds = Counter(name.rsplit(".", 1)[-1] for name in absent)
+    everywhere = {
+        kind
+        for kind, count in kinds.items()
+        if kind.startswith("b_") and (kind == "b_U" or count == n_layers)
+    }
+    lacking = [name for name in absent if name.rsplit(".", 1)[-1] not in everywhere]
+    if lacking:
+        raise ModelError(
+            WEIGHTS_DO_NOT_FIT,
+            f"the state dict lacks {_some(lacking)}",
+            "check n_layers, normalization_type and positional_embedding_type in config.json",
+        )
 
 
 def _some(names: list[str]) -> str:

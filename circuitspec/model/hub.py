@@ -59,11 +59,14 @@ def reachable() -> bool:
         return False
 
 
-def fetch(name: str, file: str, revision: str | None, offline: bool) -> Path | None:
+def fetch(
+    name: str, file: str, revision: str | None, offline: bool, required: bool = False
+) -> Path | None:
     """A file of Hub model `name`, from the cache or the network; None where the model has none.
 
-    Raises ModelError: M010 without network, M011 for an unknown or closed model, M012 for an
-    unknown revision.
+    Offline nobody knows whether the model has it: that is None too, or M010 if `required`. Raises
+    ModelError: M010 without network, M011 for an unknown or closed model, M012 for an unknown
+    revision.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
@@ -79,6 +82,8 @@ def fetch(name: str, file: str, revision: str | None, offline: bool) -> Path | N
     try:
         return Path(hf_hub_download(name, file, revision=revision, local_files_only=offline))
     except LocalEntryNotFoundError as error:
+        if offline and not required:
+            return None
         raise ModelError(
             NO_NETWORK,
             f"{name!r} is not on this machine and huggingface.co does not answer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def _from_hub(
 ) -> tuple[LoadedModel, tuple[Diagnostic, ...]]:
     name = source.name
     offline = not hub.reachable()
-    file = hub.fetch(name, "config.json", revision, offline)
+    file = hub.fetch(name, "config.json", revision, offline, required=True)
     if file is None:
         raise ModelError(BAD_CONFIG, f"{name!r} on huggingface.co has no config.json")
     # before gigabytes are fetched for a model that cannot be used
@@ -153,7 +154,13 @@ def _boot(
             attn_implementation="eager",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+    except (pickle.UnpicklingError, SafetensorError) as error:
+        raise ModelError(
+            DAMAGED_WEIGHTS,
+            f"the weights of {name!r} cannot be read",
+            "a file is truncated, or a pickled one holds more than tensors, which is never run",
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         text = str(error).strip()
         raise ModelError(
             WEIGHTS_DO_NOT_FIT if isinstance(error, RuntimeError) else NO_WEIGHTS,
