@@ -15,9 +15,11 @@ VerdictName = Literal["holds", "refuted", "inconclusive", "invalid"]
 class RequirementResult:
     """One `require`, judged.
 
-    `estimate`, `interval` and `threshold` are on the contrast that was judged (2 × the same units);
-    `shown` is the same comparison in the author's words (`2.84 against 80% of 3.30 (ratio 0.86)`).
-    `interval` is `None` where the whole population is enumerated (`exact`).
+    `estimate`, `interval` and `threshold` are on the contrast that was judged, in the metric's
+    units; of the two contrasts of a band, the one nearer to failing (`contrasts` has both). A band
+    around a constant has one contrast and two thresholds. `shown` is the same comparison in the
+    author's words (`2.84 against 80% of 3.30 (ratio 0.86)`). `interval` is `None` where the whole
+    population is enumerated (`exact`). `arm` names the pair or head where a claim has several.
     """
 
     text: str
@@ -32,6 +34,8 @@ class RequirementResult:
     method: str | None = None
     shown: str | None = None
     n_to_settle: int | None = None
+    arm: str | None = None
+    contrasts: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

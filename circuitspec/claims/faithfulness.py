@@ -1,0 +1,76 @@
+"""Faithfulness: does the circuit alone do what the model does?
+
+`ablate complement`. With m(C) the metric when everything outside C is ablated, m(M) the model's,
+m(∅) the empty circuit's (Wang et al. 2022, section 4; Mueller et al. 2025, MIB):
+
+    ratio      m(C) / m(M)
+    gap        |m(M) − m(C)|
+    recovered  (m(C) − m(∅)) / (m(M) − m(∅))
+    agreement  share of prompts where the circuit's top token is the model's
+    error      mean |m_i(C) − m_i(M)|
+    kl         mean KL(model ‖ circuit), in nats
+"""
+
+from __future__ import annotations
+
+from circuitspec.claims.arms import (
+    calls,
+    numbers,
+    owned,
+    read_arm,
+    total_touched,
+    with_readings,
+)
+from circuitspec.claims.context import Context
+from circuitspec.claims.measured import Arm, Measured
+from circuitspec.engine.runs import EngineError, Run
+from circuitspec.hypothesis.records import Claim
+
+
+def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
+    """Everything the claim needs computed."""
+    model, circuit, empty = _runs(claim, context)
+    return (model, *circuit, *empty)
+
+
+def _runs(claim: Claim, context: Context) -> tuple[Run, tuple[Run, ...], tuple[Run, ...]]:
+    ablation = claim.ablation
+    if ablation is None:
+        raise EngineError("the claim does not say what a cut output becomes")
+    given = context.given(claim)
+    circuit = context.circuit_runs(ablation, given=given, detail=True)
+    if any(True for _ in calls(claim)) and ablation.by == "nodes":
+        circuit = tuple(with_readings(run, claim, context) for run in circuit)
+    empty = context.circuit_runs(ablation, given=given, empty=True)
+    return context.model_run(claim), circuit, empty
+
+
+def measure(claim: Claim, context: Context) -> Measured:
+    """m(C), m(M), m(∅) and how closely the circuit follows the model, prompt by prompt."""
+    asked_model, asked_circuit, asked_empty = _runs(claim, context)
+    model = context.evaluate([asked_model])[0]
+    circuit = context.evaluate(asked_circuit)
+    empty = context.evaluate(asked_empty)
+    arm = read_arm("circuit", claim, context, circuit, model, touched=total_touched(circuit))
+    arm = owned(owned(arm, "circuit", context, circuit), "empty", context, empty)
+    return Measured(
+        kind="faithfulness",
+        arms=(arm,),
+        numbers={**numbers(arm), **_ratios(arm, context)},
+        draws=context.draws(claim.ablation),
+    )
+
+
+def _ratios(arm: Arm, context: Context) -> dict[str, float]:
+    """ratio, gap and recovered of the means; named by metric where there are several."""
+    found: dict[str, float] = {}
+    for metric in context.metrics:
+        suffix = "" if len(context.metrics) == 1 else f"({metric})"
+        whole = arm.series[f"model.{metric}"].mean
+        part = arm.series[f"circuit.{metric}"].mean
+        none = arm.series[f"empty.{metric}"].mean
+        found[f"gap{suffix}"] = abs(whole - part)
+        found[f"ratio{suffix}"] = part / whole if whole else float("nan")
+        span = whole - none
+        found[f"recovered{suffix}"] = (part - none) / span if span else float("nan")
+    return found

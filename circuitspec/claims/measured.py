@@ -1,0 +1,86 @@
+"""What a claim measured: paired series over prompts, and tables of them, before any judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from circuitspec.engine.runs import Floats, Touched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One number a prompt, float64 [n], in the order of the evaluation prompts.
+
+    `share`: every value is 0 or 1, and the mean is a proportion.
+    """
+
+    values: Floats
+    share: bool = False
+
+    @property
+    def mean(self) -> float:
+        """The estimate: the mean over prompts."""
+        return float(self.values.mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One intervened run of a claim. Most claims have one; `patch each` has one a pair.
+
+    `series` are named as a requirement names them: `logit_diff`, `model.logit_diff`, `agreement`,
+    `attention(name_mover)`. `parts` says of what a series is the mean (or sum): `each` makes one
+    requirement of every part. `touched` is what the intervention wrote.
+    """
+
+    name: str
+    series: Mapping[str, Series]
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    touched: Touched | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRow:
+    """A set K of a completeness claim: m_i(C\\K) and m_i(M\\K) on the prompts it is judged on.
+
+    `kind` is how K was found: role, group, named, random or greedy. `rows` are the evaluation
+    prompts judged on (a greedy K is judged on the half it was not searched on).
+    """
+
+    name: str
+    kind: Literal["role", "group", "named", "random", "greedy"]
+    elements: tuple[str, ...]
+    circuit: Floats
+    model: Floats
+    rows: tuple[int, ...]
+    touched: Touched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectRow:
+    """Element v given K, of a minimality claim: m_i(C\\K) and m_i(C\\(K ∪ {v}))."""
+
+    name: str
+    given: str
+    before: Floats
+    after: Floats
+    touched: Touched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Everything a claim's requirements can name.
+
+    `kind` is the claim's: faithfulness, knockout, activation_patching, path_patching, scrubbing,
+    completeness, minimality, model. `numbers` are the plain figures for the result, unrounded;
+    `draws` what was drawn to get them.
+    """
+
+    kind: str
+    arms: tuple[Arm, ...]
+    sets: tuple[SetRow, ...] = ()
+    effects: tuple[EffectRow, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    draws: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,52 @@
+"""Competence: how well the unmodified model does the task, before anything is explained by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from circuitspec.claims.context import Context, accuracy
+from circuitspec.claims.measured import Series
+from circuitspec.judge.contrast import Linear
+from circuitspec.judge.facts import Facts, interval_of
+
+LEVEL = 95.0
+
+
+def competence(context: Context) -> tuple[Mapping[str, Any], Facts]:
+    """The model's mean metrics and accuracy with 95% intervals, and what judging needs of them.
+
+    A model whose interval of m(M) contains 0 is not competent: relative requirements are invalid.
+    """
+    task = context.task
+    order = {name: i for i, name in enumerate(task.templates)}
+    facts = Facts(
+        strata=tuple(order[p.template] for p in task.evaluation),
+        metrics=tuple(task.metrics),
+        exact=task.enumerated,
+        seed=context.seed,
+        competent={},
+    )
+    model = context.evaluate([context.model_run()])[0]
+    found: dict[str, Any] = {"n": len(task.evaluation), "level": LEVEL, "metrics": {}}
+    competent: dict[str, bool] = {}
+    for name, metric in task.metrics.items():
+        series = {
+            name: Series(values=model.metrics[name]),
+            "accuracy": accuracy(context, model, metric),
+        }
+        whole = interval_of(Linear(terms={name: 1.0}), series, facts)(LEVEL)
+        competent[name] = not (whole.non_finite or whole.low <= 0.0 <= whole.high)
+        entry: dict[str, Any] = {
+            "mean": whole.estimate,
+            "interval": None if whole.exact else [whole.low, whole.high],
+        }
+        if metric.terms:
+            right = interval_of(Linear(terms={"accuracy": 1.0}), series, facts)(LEVEL)
+            entry["accuracy"] = {
+                "mean": right.estimate,
+                "interval": None if right.exact else [right.low, right.high],
+            }
+        found["metrics"][name] = entry
+    return found, replace(facts, competent=competent)

@@ -1,0 +1,267 @@
+"""From what a claim measured to its verdict, requirement by requirement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from circuitspec.claims.arms import call_key
+from circuitspec.claims.measured import Arm, Measured, Series
+from circuitspec.engine.runs import EngineError
+from circuitspec.hypothesis.records import Claim, Requirement
+from circuitspec.judge import rules, validity
+from circuitspec.judge.contrast import AtLeast, Linear, Size, Statement, statement
+from circuitspec.judge.facts import Facts, interval_of
+from circuitspec.judge.intervals import Interval
+from circuitspec.judge.records import ClaimResult, RequirementResult
+from circuitspec.judge.rules import Ruling, Verdict
+from circuitspec.language.syntax import Call, Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A claim's result, and whether rounding could turn it (then float64 decides)."""
+
+    result: ClaimResult
+    close: bool
+
+
+def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
+    """The claim's verdict from its measures."""
+    results: list[RequirementResult] = []
+    close = False
+    for requirement in claim.requirements:
+        for arm in measured.arms:
+            for result, near in _judge_arm(claim, requirement, measured, arm, facts):
+                results.append(result)
+                close = close or near
+    verdict = rules.combine(Verdict(r.verdict) for r in results)
+    reason = next((r.reason for r in results if r.verdict == verdict and r.reason), None)
+    if claim.refuted:
+        verdict = rules.expected_refuted(verdict)
+    return Judged(
+        result=ClaimResult(
+            name=claim.name,
+            verdict=verdict.value,
+            reason=reason if verdict is not Verdict.HOLDS else None,
+            measures=measured.numbers,
+            draws=measured.draws,
+            requirements=tuple(results),
+            expected_refuted=claim.refuted,
+            doc=claim.doc,
+            kind=measured.kind,
+            notes=measured.notes,
+        ),
+        close=close,
+    )
+
+
+def invalid(claim: Claim, reason: str) -> ClaimResult:
+    """A claim that could not be measured at all, with the reason."""
+    return ClaimResult(
+        name=claim.name,
+        verdict="invalid",
+        reason=reason,
+        measures={},
+        draws={},
+        requirements=tuple(
+            RequirementResult(
+                text=r.text,
+                verdict="invalid",
+                reason=reason,
+                estimate=None,
+                interval=None,
+                level=r.level,
+                threshold=None,
+                n=0,
+            )
+            for r in claim.requirements
+        ),
+        expected_refuted=claim.refuted,
+        doc=claim.doc,
+    )
+
+
+def _judge_arm(
+    claim: Claim, requirement: Requirement, measured: Measured, arm: Arm, facts: Facts
+) -> list[tuple[RequirementResult, bool]]:
+    """One requirement on one arm; with `each`, on every part of the series it names."""
+    several = len(measured.arms) > 1
+    if not requirement.each:
+        name = arm.name if several else None
+        return [_judge_one(claim, requirement, measured, arm, facts, {}, name)]
+    key = _each_of(requirement, arm)
+    if key is None:
+        return [_refuse(requirement, facts, "`each` needs a measure that several heads share")]
+    return [
+        _judge_one(
+            claim,
+            requirement,
+            measured,
+            arm,
+            facts,
+            {key: part},
+            f"{arm.name}: {part}" if several else part,
+        )
+        for part in arm.parts[key]
+    ]
+
+
+def _each_of(requirement: Requirement, arm: Arm) -> str | None:
+    def walk(expr: Expr) -> str | None:
+        if isinstance(expr, Call) and call_key(expr) in arm.parts:
+            return call_key(expr)
+        for name in ("left", "right", "operand"):
+            inner = getattr(expr, name, None)
+            if inner is not None and (found := walk(inner)) is not None:
+                return found
+        return None
+
+    return walk(requirement.left) or walk(requirement.right)
+
+
+def _judge_one(
+    claim: Claim,
+    requirement: Requirement,
+    measured: Measured,
+    arm: Arm,
+    facts: Facts,
+    substitute: Mapping[str, str],
+    name: str | None,
+) -> tuple[RequirementResult, bool]:
+    try:
+        stated = statement(requirement, arm.series, facts.metrics, substitute)
+    except EngineError as error:
+        return _refuse(requirement, facts, str(error))
+    level = requirement.level
+    judged = [_one_sided(part, arm.series, facts, level) for part in stated.parts]
+    ruling = _join(stated, [r for _, r in judged])
+    reason = validity.objection(claim, requirement, stated, measured, arm, facts, ruling)
+    if reason is not None:
+        ruling = Ruling(verdict=Verdict.INVALID, reason=reason)
+    nearest = _nearest(stated, judged)
+    part, (interval, _) = stated.parts[nearest], judged[nearest]
+    close = any(
+        rules.close_call(i, p.threshold) for p, (i, _) in zip(stated.parts, judged, strict=True)
+    )
+    result = RequirementResult(
+        text=requirement.text,
+        verdict=ruling.verdict.value,
+        reason=ruling.reason or None,
+        estimate=interval.estimate,
+        interval=None if interval.exact else (interval.low, interval.high),
+        level=level,
+        threshold=_threshold(stated, part),
+        n=interval.n,
+        exact=interval.exact,
+        method=interval.method,
+        shown=_shown(stated, arm.series),
+        n_to_settle=ruling.n_to_settle,
+        arm=name,
+        contrasts=tuple(_contrast(p, i) for p, (i, _) in zip(stated.parts, judged, strict=True)),
+    )
+    return result, close
+
+
+def _one_sided(
+    part: AtLeast, series: Mapping[str, Series], facts: Facts, level: float
+) -> tuple[Interval, Ruling]:
+    interval = interval_of(part.contrast, series, facts)(level)
+    rule = rules.at_least if part.sign > 0 else rules.at_most
+    return interval, rule(interval, part.threshold, strict=part.strict)
+
+
+def _join(stated: Statement, rulings: list[Ruling]) -> Ruling:
+    """`and`: all must hold, one refuted refutes. `or`: one that holds is enough."""
+    if len(rulings) == 1:
+        return rulings[0]
+    verdicts = [r.verdict for r in rulings]
+    if Verdict.INVALID in verdicts:
+        return rulings[verdicts.index(Verdict.INVALID)]
+    decisive, other = (
+        (Verdict.REFUTED, Verdict.HOLDS)
+        if stated.join == "and"
+        else (Verdict.HOLDS, Verdict.REFUTED)
+    )
+    if decisive in verdicts:
+        return rulings[verdicts.index(decisive)]
+    if all(v is other for v in verdicts):
+        return rulings[0]
+    open_ = [r for r in rulings if r.verdict is Verdict.INCONCLUSIVE]
+    wanted = [r.n_to_settle for r in open_]
+    known = [n for n in wanted if n is not None]
+    return Ruling(
+        verdict=Verdict.INCONCLUSIVE,
+        reason=open_[0].reason,
+        n_to_settle=max(known) if len(known) == len(wanted) else None,
+    )
+
+
+def _nearest(stated: Statement, judged: list[tuple[Interval, Ruling]]) -> int:
+    """The one-sided statement with the least room (or the most missing) on its worst side."""
+
+    def room(index: int) -> float:
+        part, (interval, _) = stated.parts[index], judged[index]
+        return part.sign * (interval.estimate - part.threshold)
+
+    pick = min if stated.join == "and" else max
+    return pick(range(len(judged)), key=room)
+
+
+def _threshold(stated: Statement, part: AtLeast) -> float | tuple[float, float]:
+    """One threshold, or both ends of a band around a constant."""
+    if len(stated.parts) == 2:
+        first, second = stated.parts
+        if first.contrast.terms == second.contrast.terms and stated.join == "and":
+            return (first.threshold, second.threshold)
+    return part.threshold
+
+
+def _contrast(part: AtLeast, interval: Interval) -> dict[str, Any]:
+    return {
+        "contrast": dict(part.contrast.terms),
+        "relation": (">" if part.sign > 0 else "<") + ("" if part.strict else "="),
+        "threshold": part.threshold,
+        "estimate": interval.estimate,
+        "interval": None if interval.exact else [interval.low, interval.high],
+        "method": interval.method,
+    }
+
+
+def _shown(stated: Statement, series: Mapping[str, Series]) -> str | None:
+    """The comparison as the author wrote it, with the measured numbers."""
+    left, right = stated.left, stated.right
+    if isinstance(left, Linear):
+        value = left.mean(series)
+        if right.is_constant:
+            return None
+        bound = right.mean(series)
+        scale = 1.0
+        if len(right.terms) == 1 and right.constant == 0.0:
+            ((_, scale),) = right.terms.items()
+        whole = bound / scale
+        share = f" ({value / whole:.1%} of it)" if whole else ""
+        return f"{value:.4g} against {whole:.4g}{share}"
+    if isinstance(left, Size):
+        return f"|{left.of.mean(series):.4g}|"
+    under = left.under.mean(series)
+    return (
+        f"{left.over.mean(series):.4g} / {under:.4g} = {left.over.mean(series) / under:.4g}"
+        if under
+        else None
+    )
+
+
+def _refuse(requirement: Requirement, facts: Facts, reason: str) -> tuple[RequirementResult, bool]:
+    result = RequirementResult(
+        text=requirement.text,
+        verdict="invalid",
+        reason=reason,
+        estimate=None,
+        interval=None,
+        level=requirement.level,
+        threshold=None,
+        n=facts.n,
+    )
+    return result, False

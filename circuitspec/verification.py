@@ -1,0 +1,320 @@
+"""`verify`: a spec in, verdicts out. Loads the models, runs the engine, judges what it measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from circuitspec.claims import kinds
+from circuitspec.claims.context import EVALUATION, Context
+from circuitspec.engine.engine import DEFAULT_BATCH, Engine
+from circuitspec.engine.runs import EngineError, Run
+from circuitspec.engine.self_checks import run_self_checks
+from circuitspec.hypothesis.circuit import circuit_of
+from circuitspec.hypothesis.records import Circuit, Claim, Hypothesis
+from circuitspec.judge import judging, rules
+from circuitspec.judge.competence import competence
+from circuitspec.judge.records import (
+    ClaimResult,
+    HypothesisResult,
+    ModelRecord,
+    ReplicateResult,
+    RunResult,
+    SelfCheck,
+)
+from circuitspec.judge.rules import Verdict
+from circuitspec.language.diagnostics import Diagnostic, has_errors
+from circuitspec.loading import Bound, load_spec, task_tokenizer
+from circuitspec.model.load import LoadedModel, load
+from circuitspec.model.tokenizer import ModelTokenizer
+from circuitspec.task.build import build
+from circuitspec.task.records import PromptSet, TaskData
+
+Progress = Callable[[float, float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is not in the spec. Only `only`, `seed` and `dtype` can change what is decided.
+
+    `only` picks claims or hypotheses by name (`claim`, `hypothesis`, `hypothesis.claim`).
+    `batch_size` is prompts at once, `replicate` the number of further seeds, `audit` compares every
+    intervention with the slow path through hooks instead of a sample.
+    """
+
+    only: tuple[str, ...] = ()
+    device: str | None = None
+    dtype: str = "float32"
+    batch_size: int | None = None
+    replicate: int = 0
+    audit: bool = False
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One hypothesis with everything it is verified on."""
+
+    hypothesis: Hypothesis
+    circuit: Circuit
+    task: TaskData
+    model: LoadedModel
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """One hypothesis decided on one engine."""
+
+    result: HypothesisResult
+    close: bool
+    forwards: float
+
+
+def verify(
+    path: str | Path, *, options: Options | None = None, progress: Progress | None = None
+) -> tuple[RunResult | None, tuple[Diagnostic, ...]]:
+    """Decide every claim of a spec. `None` with the diagnostics where the spec is wrong.
+
+    `progress(done, total, what)` is called from time to time, in claims.
+    """
+    options = options or Options()
+    started = time.perf_counter()
+    torch.set_float32_matmul_precision("highest")
+    jobs, diagnostics = _prepare(Path(path), options)
+    if jobs is None:
+        return None, diagnostics
+    results: list[HypothesisResult] = []
+    cost = 0.0
+    rounds = 1 + options.replicate
+    total = sum(len(job.claims) for job in jobs) * rounds
+    done = 0
+    for job in jobs:
+
+        def step(what: str, before: int = done) -> None:
+            if progress is not None:
+                progress(before, total, what)
+
+        step(job.hypothesis.name)
+        decided = _decide(job, options, options.dtype)
+        if decided.close and options.dtype == "float32":
+            decided = _decide(job, options, "float64")
+        cost += decided.forwards
+        done += len(job.claims)
+        again = []
+        for seed in _seeds(job, options):
+            step(f"{job.hypothesis.name}, seed {seed}", done)
+            fresh, found = _reseeded(job, path, seed)
+            if fresh is None:
+                return None, (*diagnostics, *found)
+            replica = _decide(fresh, options, options.dtype)
+            cost += replica.forwards
+            done += len(job.claims)
+            again.append(
+                ReplicateResult(
+                    seed=seed,
+                    verdict=replica.result.verdict,
+                    claims={c.name: c.verdict for c in replica.result.claims},
+                )
+            )
+        results.append(replace(decided.result, replicates=tuple(again)))
+    verdict = rules.combine(
+        Verdict(v)
+        for result in results
+        for v in (result.verdict, *(r.verdict for r in result.replicates))
+    )
+    run = RunResult(
+        verdict=verdict.value,
+        hypotheses=tuple(results),
+        seed=jobs[0].task.seed,
+        seconds=time.perf_counter() - started,
+        cost={"plain_forwards": cost},
+        batch_size=options.batch_size or DEFAULT_BATCH,
+    )
+    return run, diagnostics
+
+
+def _prepare(
+    path: Path, options: Options
+) -> tuple[tuple[_Job, ...] | None, tuple[Diagnostic, ...]]:
+    """Every hypothesis bound to its model, loaded; None where anything keeps them from it."""
+    loaded = load_spec(path, seed=options.seed)
+    found = list(loaded.diagnostics)
+    if not loaded.ok:
+        return None, tuple(found)
+    chosen = tuple(_chosen(loaded.bound, options.only))
+    if not chosen:
+        what = (
+            f"nothing in {path} is named {', '.join(options.only)}"
+            if options.only
+            else (f"{path} has no hypothesis with a claim to verify")
+        )
+        hint = "names: " + ", ".join(
+            f"{b.hypothesis.name}.{c.name}" for b in loaded.bound for c in b.hypothesis.claims
+        )
+        return None, (*found, Diagnostic(code="V001", message=what, hint=hint))
+    device, refusal = _device(options.device)
+    if refusal is not None:
+        return None, (*found, refusal)
+    models: dict[tuple[str, str | None], LoadedModel | None] = {}
+    jobs = []
+    for bound, claims in chosen:
+        hypothesis = bound.hypothesis
+        key = (hypothesis.model, hypothesis.revision)
+        if key not in models:
+            model, about = load(*key, base_dir=path.parent, span=hypothesis.span)
+            found += about
+            if model is not None:
+                model = replace(model, weights=model.weights.to(device=device))
+            models[key] = model
+        model = models[key]
+        if model is None:
+            continue
+        job, about = _bind(bound, claims, model, path, options)
+        found += about
+        if job is not None:
+            jobs.append(job)
+    diagnostics = tuple(dict.fromkeys(found))
+    return (None if has_errors(diagnostics) else tuple(jobs)), diagnostics
+
+
+def _chosen(
+    bound: tuple[Bound, ...], only: tuple[str, ...]
+) -> Iterator[tuple[Bound, tuple[Claim, ...]]]:
+    """Hypotheses with the claims that `only` leaves."""
+    for one in bound:
+        name = one.hypothesis.name
+        claims = tuple(
+            claim
+            for claim in one.hypothesis.claims
+            if not only or {name, claim.name, f"{name}.{claim.name}"} & set(only)
+        )
+        if claims:
+            yield one, claims
+
+
+def _device(name: str | None) -> tuple[torch.device, Diagnostic | None]:
+    cpu = torch.device("cpu")
+    try:
+        device = torch.device(name or "cpu")
+    except RuntimeError:
+        message = f"{name!r} is not a device"
+        return cpu, Diagnostic(code="V002", message=message, hint="write cpu, cuda or cuda:1")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        message = "there is no CUDA device on this machine"
+        return cpu, Diagnostic(code="V002", message=message, hint="leave --device away: cpu")
+    return device, None
+
+
+def _bind(
+    bound: Bound, claims: tuple[Claim, ...], model: LoadedModel, path: Path, options: Options
+) -> tuple[_Job | None, tuple[Diagnostic, ...]]:
+    """A job, from what `check` could not know without the model."""
+    hypothesis = bound.hypothesis
+    circuit, found = circuit_of(hypothesis, model.shape)
+    task = bound.task
+    if task is None:
+        task, mistakes = _task(hypothesis, model, path, options.seed)
+        found = (*found, *mistakes)
+    if circuit is None or task is None or has_errors(found):
+        return None, found
+    job = _Job(hypothesis=hypothesis, circuit=circuit, task=task, model=model, claims=claims)
+    return job, found
+
+
+def _task(
+    hypothesis: Hypothesis, model: LoadedModel, path: Path, seed: int | None
+) -> tuple[TaskData | None, tuple[Diagnostic, ...]]:
+    tokenizer = None
+    if model.tokenizer is not None:
+        tokenizer = task_tokenizer(ModelTokenizer(tokenizer=model.tokenizer, bos_id=model.bos_id))
+    return build(hypothesis.task, tokenizer, base_dir=path.parent, seed=seed)
+
+
+def _seeds(job: _Job, options: Options) -> range:
+    """The further seeds of `--replicate`: those that follow the run's own."""
+    return range(job.task.seed + 1, job.task.seed + 1 + options.replicate)
+
+
+def _reseeded(job: _Job, path: str | Path, seed: int) -> tuple[_Job | None, tuple[Diagnostic, ...]]:
+    task, found = _task(job.hypothesis, job.model, Path(path), seed)
+    return (None if task is None else replace(job, task=task)), found
+
+
+def prompt_sets(task: TaskData) -> dict[str, PromptSet]:
+    """Every prompt set of a task by its name."""
+    return {
+        EVALUATION: task.evaluation,
+        **{f"reference:{name}": prompts for name, prompts in task.references.items()},
+        **{f"counterfactual:{name}": prompts for name, prompts in task.counterfactuals.items()},
+    }
+
+
+def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
+    """Measure and judge every claim of one hypothesis, and check the run itself."""
+    weights = job.model.weights.to(dtype=getattr(torch, dtype))
+    engine = Engine(
+        weights,
+        prompt_sets(job.task),
+        job.task.metrics,
+        batch_size=options.batch_size or DEFAULT_BATCH,
+    )
+    context = Context(
+        hypothesis=job.hypothesis,
+        circuit=job.circuit,
+        task=job.task,
+        engine=engine,
+        seed=job.task.seed,
+    )
+    competent, facts = competence(context)
+    claims: list[ClaimResult] = []
+    runs: list[Run] = []
+    close = False
+    for claim in job.claims:
+        try:
+            runs += kinds.runs(claim, context)
+            judged = judging.judge(claim, kinds.measure(claim, context), facts)
+        except EngineError as error:
+            claims.append(judging.invalid(claim, str(error)))
+            continue
+        claims.append(judged.result)
+        close = close or judged.close
+    checks = run_self_checks(
+        engine, job.model, tuple(dict.fromkeys(runs)), "all" if options.audit else "sample"
+    )
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        reason = f"self-check failed: {', '.join(failed)}"
+        claims = [replace(c, verdict="invalid", reason=reason) for c in claims]
+    verdict = rules.combine(Verdict(c.verdict) for c in claims)
+    provenance = job.model.provenance
+    result = HypothesisResult(
+        name=job.hypothesis.name,
+        file=job.hypothesis.file,
+        verdict=verdict.value,
+        model=ModelRecord(
+            name=job.model.name,
+            revision=job.model.revision,
+            architecture=job.model.shape.architecture,
+            dtype=dtype,
+            processing=provenance.processing,
+            transformer_lens=provenance.transformer_lens,
+            torch=provenance.torch,
+            device=str(weights.device),
+        ),
+        n_nodes=len({element.node for element in job.circuit.members}),
+        n_edges=len(job.circuit.edges),
+        competence=competent,
+        claims=tuple(claims),
+        self_checks=tuple(
+            SelfCheck(name=c.name, passed=c.passed, value=c.value, detail=c.detail) for c in checks
+        ),
+        doc=job.hypothesis.doc,
+        notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),
+        open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),
+    )
+    return _Decided(result=result, close=close, forwards=engine.forwards)
