@@ -244,7 +244,7 @@ def test_paths_split_only_where_statements_are_separate() -> None:
 
 def test_draws_of_every_path_matter() -> None:
     """Changing any one prompt of the tree changes the logits: no path is read from another's."""
-    model, x = make("llama"), prompt(0)
+    model, x = make("toy_mlp_layer_norm"), prompt(0)
     graph, root = three_roles(model)
     kept = all_mlps(model)
     needed, others = (sorted(s, key=repr) for s in paths(model, x, graph, root, kept))

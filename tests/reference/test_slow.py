@@ -185,7 +185,7 @@ class TestTrainedModels:
             assert low <= share <= high
 
     def test_modular_addition(self) -> None:
-        pairs = torch.cartesian_prod(torch.arange(113), torch.arange(113))
+        pairs = torch.cartesian_prod(torch.arange(113), torch.arange(113))[::7]
         tokens = torch.cat([pairs, torch.full((len(pairs), 1), 113)], 1)
         logits = run(from_directory(SHARED / "modular-addition"), tokens).logits[:, -1]
         assert (logits.argmax(-1) == pairs.sum(-1) % 113).double().mean() > 0.999
@@ -630,6 +630,25 @@ def test_path_patching_given_a_knockout(plain: SlowModel, x: Tensor, x_prime: Te
         patched = path_patch(plain, x, x_prime, {head(0, 0): every}, into, through, given)
         differ(patched, without)
         differ(patched, path_patch(plain, x, x_prime, {head(0, 0): every}, into, through))
+
+
+def test_a_given_knockout_is_in_force_wherever_values_come_from(
+    plain: SlowModel, x: Tensor, x_prime: Tensor
+) -> None:
+    """A sender above the knockout: its clean and x' values are those of the knocked-out model."""
+    every = everywhere(x)
+    knocked, sender = head(0, 1), head(1, 0)
+    given = {knocked: (every, zero_values(plain, x)[knocked])}
+    clean, other = run(plain, x, Replace(given)), run(plain, x_prime, Replace(given))
+    residual = clean.final_residual + other.senders[sender] - clean.senders[sender]
+    to_logits = [(LOGITS, "in", every)]
+    logits = path_patch(plain, x, x_prime, {sender: every}, to_logits, "direct", given)
+    same(logits, plain.unembed(residual))
+    last = head(plain.n_layers - 1, 0)
+    if plain.layers[-1].mlp is None or not plain.sequential:
+        residual = clean.final_residual + other.senders[last] - clean.senders[last]
+        patched = activation_patch(plain, x, x_prime, {last: every}, given)
+        same(patched, plain.unembed(residual))
 
 
 # ------------------------------------------------------------------ causal tracing
