@@ -1,1 +1,1 @@
-"""Syntax tree to meaning: resolved names, the graph, its edges, and the checks that need no weights."""
+"""Syntax tree to meaning: resolved names, the graph, its edges, and what text alone can check."""

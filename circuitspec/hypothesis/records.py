@@ -8,7 +8,7 @@ from typing import Literal
 
 from circuitspec.language.diagnostics import NO_SPAN, Span
 from circuitspec.language.nodes import Channel, Head, Input, Logits, Mlp, Position
-from circuitspec.language.syntax import Expr, Task
+from circuitspec.language.syntax import Expr, HypothesisStatement, Sweep, Task
 
 AblationKind = Literal["zero", "mean", "resample", "counterfactual", "noise"]
 Granularity = Literal["nodes", "edges"]
@@ -133,11 +133,13 @@ class PatchedPair:
     name: str
     senders: tuple[Element, ...]
     receivers: tuple[tuple[Head | Mlp | Logits, Channel, Position], ...]
+    onward: tuple[tuple[tuple[Head | Mlp | Logits, Channel, Position], ...], ...] = ()
+    """Further hops of `a -> b.q -> logits`: what each reads, in order; empty for a single hop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPatch:
-    """`patch all|each A -> B.ch from D direct|through mlps`; `each` has one pair a sender/receiver."""
+    """`patch all|each A -> B.ch from D direct|through mlps`; `each`: one pair a sender, receiver."""
 
     mode: Literal["all", "each"]
     pairs: tuple[PatchedPair, ...]
@@ -203,7 +205,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One `expect`, with what its protocol says filled in. No intervention: measures of the model."""
+    """One `expect`, what its protocol says filled in. No intervention: measures of the model."""
 
     name: str
     refuted: bool
@@ -244,8 +246,11 @@ class Hypothesis:
     file: str = ""
     refines: str | None = None
     dropped: tuple[str, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
     doc: str | None = None
     span: Span = field(default=NO_SPAN, compare=False, repr=False)
+    statements: tuple[HypothesisStatement, ...] = field(default=(), compare=False, repr=False)
+    """Its own and inherited statements, for the spans of what the records no longer show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
