@@ -1,4 +1,4 @@
-"""Prompts as the rest of the program sees them: token ids, places, answers; and what is measured."""
+"""Prompts as the rest of the program sees them: ids, places, answers; and what is measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 
 from circuitspec.language.nodes import END, EVERYWHERE, Position
 from circuitspec.language.syntax import Expr
+from circuitspec.task.context import TaskContext
 
 Quantity = Literal["logit", "prob", "log_prob", "rank"]
 
@@ -20,7 +21,8 @@ class Prompt:
     (slots that stand in the template, declared positions, `END`, `BOS`) to token indices from 0,
     several for a slot of several tokens. `answers` maps each answer that a metric names (as
     written: `IO`, `greater(YY)`) to the token ids it stands for. `pair` is the index of the
-    evaluation prompt that a counterfactual belongs to.
+    evaluation prompt that a counterfactual belongs to. `columns` are a prompts file's columns of
+    one value a token, in order (`column(depth)` as a feature of a position).
     """
 
     index: int
@@ -31,6 +33,7 @@ class Prompt:
     slots: Mapping[str, str]
     answers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     pair: int | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def at(self, position: Position) -> tuple[int, ...]:
         """The token indices that `position` names here, in order; `*` is all of them.
@@ -68,24 +71,50 @@ class PromptSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricTerm:
-    """`coefficient` × Σ over the tokens of `answer` of `quantity`, read at the metric's position."""
+    """`coefficient` × Σ over the tokens of `answer` of `quantity`, read at the metric's position.
+
+    `next_token`: the answer is the token that follows each position read, `tokens[p + 1]`, and is
+    not among the prompt's `answers`.
+    """
 
     coefficient: float
     quantity: Quantity
     answer: str
+    next_token: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """What a prompt's score is: a sum of terms at a position, or KL(model ‖ run) there.
 
-    Units follow the quantity: logits, probability, nats, rank from 0.
+    Units follow the quantity: logits, probability, nats, rank from 0. A metric of several positions
+    (`at (X[0]..X[-2])`: every index from `at` to `until`, both included; a label of several tokens:
+    all of them) is the mean over them: see `places`.
     """
 
     name: str
     terms: tuple[MetricTerm, ...] = ()
     kl: bool = False
     at: Position = END
+    until: Position | None = None
+
+    def places(self, prompt: Prompt) -> tuple[int, ...]:
+        """The token indices that the metric is read at in a prompt; its value is the mean."""
+        first = prompt.at(self.at)
+        if self.until is None:
+            return first
+        return tuple(range(first[0], prompt.at(self.until)[-1] + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Gaussian noise on the embeddings at positions: `baseline n = noise(3, SUBJ)`.
+
+    Its standard deviation is `scale` × that of the embeddings of the task's tokens.
+    """
+
+    scale: float
+    positions: tuple[Position, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +123,9 @@ class TaskData:
 
     `references` and `counterfactuals` are by baseline name; `counterfactuals[b].prompts[i]` is
     paired with `evaluation.prompts[i]`, same template, same length. `enumerated`: evaluation is
-    the whole population (`sample all`), so that means are exact.
+    the whole population (`sample all`), so that means are exact. `noise` has the baselines whose
+    prompts are the clean ones and whose noise is the engine's to add. `context` is what features
+    are evaluated in (`features.feature_value`).
     """
 
     name: str
@@ -107,3 +138,5 @@ class TaskData:
     bos: bool = False
     enumerated: bool = False
     seed: int = 0
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+    context: TaskContext | None = field(default=None, compare=False, repr=False)
