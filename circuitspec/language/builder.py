@@ -163,6 +163,8 @@ class Builder:
     def whole(self, token: int, least: int = 0) -> int:
         """An integer as written."""
         text = self.tokens.text(token)
+        if token in self.tokens.broken:
+            return least
         if not text.isdigit() or len(text) > 15:
             self.report(
                 "C010",
@@ -199,7 +201,7 @@ class Builder:
 
     def spec(self, children: list[Any], first: int, last: int) -> s.SpecFile:
         doc, version, *statements = children
-        text = self.tokens.text(version)
+        text = "" if version is None else self.tokens.text(version)
         return s.SpecFile(
             version=int(text) if text.isdigit() and len(text) < 10 else 1,
             statements=tuple(statements),
@@ -730,6 +732,8 @@ class Builder:
     def confidence(self, children: list[Any], first: int, last: int) -> s.Number:
         text = self.tokens.text(children[0])
         span = self.tokens.span(children[0], children[0])
+        if children[0] in self.tokens.broken:
+            return s.Number(text="95", span=span)
         if len(text) > 15 or not 50 <= float(text) < 100:
             self.report(
                 "C010",
@@ -757,6 +761,8 @@ class Builder:
         found = node_named(text)
         if found is not None:
             return s.NodeLiteral(node=found.node, span=span)
+        if token in self.tokens.broken:
+            return None
         near = near_node(text)
         self.report(
             "C009",
@@ -955,6 +961,8 @@ class Builder:
     def number_at(self, first: int, last: int, *, percent: bool) -> s.Number:
         text = self.tokens.text(first)
         span = self.tokens.span(first, last)
+        if first in self.tokens.broken:
+            return s.Number(text="0", span=span)
         if len(text) > 40 or float(text) in (float("inf"),):
             self.report("C010", "this number has too many digits", span)
             return s.Number(text="0", span=span)

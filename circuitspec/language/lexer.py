@@ -29,6 +29,9 @@ LOOKALIKES = {
 """Characters that papers and word processors put where the language has a plain one."""
 
 
+_WORD_AFTER_NUMBER = re.compile(r"\.?\w")
+
+
 class Tokens:
     """The tokens of one text, as parallel lists (a 10,000-line spec has some 150,000).
 
@@ -119,6 +122,7 @@ def tokenize(source: str, file: str) -> Tokens:
     match = _pattern().match
     kinds, keywords, starts, ends = tokens.kind, tokens.keyword, tokens.starts, tokens.ends
     position, length = 0, len(source)
+    odd_docs = source.count('"""') % 2 == 1
     while position < length:
         found = match(source, position)
         if found is None:
@@ -134,12 +138,12 @@ def tokenize(source: str, file: str) -> Tokens:
             position = end
             continue
         text = source[position:end]
-        if kind == "STRING" and end - position == 2 and source.startswith('"', end):
-            end = _unterminated(tokens, position, source.find("\n", position), documentation=True)
-            continue_at = end
-            position = continue_at
+        open_doc = kind == "STRING" and end - position == 2 and source.startswith('"', end)
+        if open_doc or (kind == "DOCSTRING" and odd_docs and _swallows_statements(text)):
+            odd_docs = False
+            position = _unterminated_doc(tokens, position)
             continue
-        if kind == "NUMBER" and end < length and (source[end].isalnum() or source[end] == "_"):
+        if kind == "NUMBER" and end < length and _WORD_AFTER_NUMBER.match(source, end):
             end = _bad_number(tokens, position, end)
         kinds.append(literals[text] if kind == "SIGN" else kind)
         keywords.append(literals.get(text, "") if kind == "NAME" else "")
@@ -158,7 +162,7 @@ def _unknown(tokens: Tokens, position: int) -> int:
     source = tokens.source
     character = source[position]
     if character == '"':
-        return _unterminated(tokens, position, source.find("\n", position), documentation=False)
+        return _unterminated(tokens, position)
     plain = LOOKALIKES.get(character)
     if plain is not None and plain != '"':
         _report(tokens, "C012", f"unexpected character `{character}`", position, position + 1,
@@ -194,18 +198,42 @@ def _curly(tokens: Tokens, position: int) -> int:
     return end
 
 
-def _unterminated(tokens: Tokens, position: int, stop: int, *, documentation: bool) -> int:
-    """A string without its closing quote ends with its line."""
-    source = tokens.source
-    end = len(source) if stop < 0 else stop
+def _swallows_statements(doc: str) -> bool:
+    """Whether a docstring looks as if its end were missing: it runs on over a statement."""
+    openers = frozenset[str]().union(*tables().openers.values())
+    return any(
+        words and words[0] in openers and ("=" in words or "{" in words or words[0] == "require")
+        for words in (line.split() for line in doc.split("\n")[1:])
+    )
+
+
+def _unterminated_doc(tokens: Tokens, position: int) -> int:
+    """A docstring without its end: its first line goes, the rest is read as a spec."""
+    end = _line_end(tokens.source, position)
+    _report(tokens, "C005", "this docstring is never closed", position, end, 'close it with `"""`')
+    tokens.broken.add(len(tokens.kind))
+    return end
+
+
+def _line_end(source: str, position: int) -> int:
+    """Where the line's text ends."""
+    end = source.find("\n", position)
+    end = len(source) if end < 0 else end
     while end > position + 1 and source[end - 1] in " \t\r":
         end -= 1
-    if documentation:
-        _report(tokens, "C005", "this docstring is never closed", position, end,
-                'close it with `"""`')
-        # Its text could be anything: what is on its first line goes, the rest is read as a spec.
-        tokens.broken.add(len(tokens.kind))
-        return end
+    return end
+
+
+def _unterminated(tokens: Tokens, position: int) -> int:
+    """A string without its closing quote ends with its line."""
+    source = tokens.source
+    end = _line_end(source, position)
+    # With a quote lost earlier on the line, what was read outside strings was inside, and vice versa.
+    line = tokens.line_starts[bisect_right(tokens.line_starts, position) - 1]
+    if tokens.kind and tokens.kind[-1] != "STRING" and source.count('"', line, position) >= 2:
+        tokens.diagnostics = [
+            d for d in tokens.diagnostics if d.span.start < line or d.span.start > position
+        ]
     _report(tokens, "C005", "this string is not closed on its line", position, end,
             'close it with `"`; a quote inside a string is written `\\"`')
     tokens.broken.add(len(tokens.kind))

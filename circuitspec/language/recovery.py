@@ -11,7 +11,7 @@ from __future__ import annotations
 from circuitspec.language.automaton import Automaton, Stack
 from circuitspec.language.diagnostics import Diagnostic, Label, Span
 from circuitspec.language.lexer import END, Tokens
-from circuitspec.language.syntax import Name, SpecFile
+from circuitspec.language.syntax import Name, SpecFile, Task
 from circuitspec.language.tables import BLOCK_MARKERS
 from circuitspec.language.wording import FORMS, described, listed, nearest, placed
 
@@ -31,8 +31,9 @@ class Parser(Automaton):
         super().__init__(tokens)
         self.diagnostics: list[Diagnostic] = []
         self.openers = frozenset[str]().union(*self.tables.openers.values())
-        self.closed: dict[str, tuple[Stack, int]] = {}
-        """Block → the stack before its last `}`, and that token: it may have come too early."""
+        self.closed: dict[str, tuple[Stack, int, int]] = {}
+        """Block → the stack before its last `}`, that token (it may have come too early), and the
+        block's keyword."""
         self.reopened = 0
 
     def report(
@@ -133,13 +134,14 @@ class Parser(Automaton):
     def insert(self, terminal: str) -> None:
         """Go on as if `terminal` stood before the current token."""
         self.states.append(self.tables.actions[self.states[-1]][terminal] - 1)
-        self.values.append(None)
+        self.values.append(None if terminal == "NUMBER" else terminal)
         self.firsts.append(self.position)
 
     # ── where we are ─────────────────────────────────────────────────────────────────────────
 
     def closing(self, state: int) -> None:
-        self.closed[self.tables.blocks[state]] = (self.snapshot(), self.position)
+        keyword = self.open_blocks()[-1][1]
+        self.closed[self.tables.blocks[state]] = (self.snapshot(), self.position, keyword)
 
     def word(self, token: int) -> str:
         """The text of a word, keyword or not; `""` for any other token."""
@@ -147,8 +149,14 @@ class Parser(Automaton):
 
     def boundary(self) -> int:
         """Index into `states` of the last state between two statements."""
-        blocks = self.tables.blocks
-        return next(i for i in range(len(self.states) - 1, -1, -1) if self.states[i] in blocks)
+        closed = False
+        for i in range(len(self.states) - 1, -1, -1):
+            kind = self.kind_of(i) if i < len(self.values) else ""
+            # A block that its `}` has closed is a statement of the block around it.
+            closed = (closed or kind == "RBRACE") and kind != "LBRACE"
+            if not closed and kind != "RBRACE" and self.states[i] in self.tables.blocks:
+                return i
+        raise AssertionError("the automaton starts between two statements")
 
     def block(self) -> str:
         """The block that the last boundary stands in."""
@@ -166,8 +174,10 @@ class Parser(Automaton):
         return found
 
     def kind_of(self, value: int) -> str:
-        """The terminal of a value on the stack that is a token (`""` for what was built)."""
+        """The terminal of a value on the stack that is a token (else something of no interest)."""
         token = self.values[value]
+        if type(token) is str:  # inserted
+            return token
         if type(token) is int and token == self.firsts[value]:
             return self.tokens.kind[token]
         return ""
@@ -221,10 +231,8 @@ class Parser(Automaton):
         if self.stray_docstring(boundary, first):
             return
         if self.complete():
-            if self.tokens.is_first_on_line(at) or self.opens_statement(at):
-                self.not_a_statement(at, previous=None)
-            else:
-                self.not_a_statement(at, previous=(first, expected))
+            fresh = self.tokens.is_first_on_line(at) or self.word(at) in self.openers
+            self.not_a_statement(at, previous=None if fresh else (first, expected))
             return
         if self.broken_header(boundary, first, expected):
             return
@@ -325,8 +333,12 @@ class Parser(Automaton):
         """A docstring before a statement that takes none."""
         if self.tokens.kind[first] != "DOCSTRING" or self.position != first + 1:
             return False
+        word = self.word(self.position)
         self.cut(boundary)
-        self.no_place_for_docstring(first)
+        if word in OPENED and self.closes_before(first, word):
+            self.position = first
+        else:
+            self.no_place_for_docstring(first)
         return True
 
     def no_place_for_docstring(self, at: int) -> None:
@@ -364,6 +376,9 @@ class Parser(Automaton):
             )
             self.position += 1
         elif kind == "DOCSTRING":
+            word = self.word(at + 1)
+            if word in OPENED and self.closes_before(at, word):
+                return
             self.no_place_for_docstring(at)
             self.position += 1
         elif word in self.openers and previous is None:
@@ -436,20 +451,7 @@ class Parser(Automaton):
 
     def of_another_block(self, at: int, word: str, block: str) -> None:
         """A statement that belongs elsewhere: a brace is missing or too many, or it is misplaced."""
-        enclosing = self.open_blocks()
-        if self.too_early(at, word):
-            return
-        homes = [name for name, _, _ in enclosing[:-1]] + (["file"] if enclosing else [])
-        if any(word in self.tables.openers[home] for home in homes) and self.is_unclosed(at):
-            name, keyword, brace = enclosing[-1]
-            self.report(
-                "C006",
-                f"this `{name}` is not closed before the next statement",
-                self.tokens.span(brace, brace),
-                f"close it with `}}` before `{word}`",
-                (self.label(at, f"`{word}` cannot stand in `{name}`"),),
-            )
-            self.insert("RBRACE")
+        if self.unopened_task(at, word) or self.too_early(at, word) or self.closes_before(at, word):
             return
         belongs = [home for home, words in self.tables.openers.items() if word in words]
         self.report(
@@ -460,6 +462,48 @@ class Parser(Automaton):
         )
         self.skip(at)
 
+    def closes_before(self, at: int, word: str) -> bool:
+        """Is a `}` missing before this statement? Then go on as if it were there."""
+        enclosing = self.open_blocks()
+        homes = [name for name, _, _ in enclosing[:-1]] + (["file"] if enclosing else [])
+        if not any(word in self.tables.openers[home] for home in homes):
+            return False
+        if not self.is_unclosed(at):
+            return False
+        name, _, brace = enclosing[-1]
+        self.report(
+            "C006",
+            f"this `{name}` is not closed before the next statement",
+            self.tokens.span(brace, brace),
+            f"close it with `}}` before `{word}`",
+            (self.label(at, f"`{word}` cannot stand in `{name}`"),),
+        )
+        self.insert("RBRACE")
+        return True
+
+    def unopened_task(self, at: int, word: str) -> bool:
+        """Statements of a task right after `task ioi`: its `{` is missing."""
+        done = self.values[-1] if self.values else None
+        last = done[-1] if type(done) is list and done else None
+        if not isinstance(last, Task) or last.statements is not None:
+            return False
+        if word not in self.tables.openers["task"]:
+            return False
+        done.pop()
+        end = last.span.end
+        self.report(
+            "C006",
+            "the `{` of this `task` is missing",
+            self.tokens.place(end, end),
+            f"write `task {last.name.text} {{`",
+        )
+        self.insert("TASK")
+        self.states.append(self.tables.gotos[self.states[-1]]["declared"])
+        self.values.append(last.name)
+        self.firsts.append(at)
+        self.insert("LBRACE")
+        return True
+
     def is_unclosed(self, at: int) -> bool:
         """Whether a `}` is missing before a token: by the indentation, or else by counting."""
         enclosing = self.open_blocks()
@@ -468,18 +512,26 @@ class Parser(Automaton):
             columns = [tokens.column(keyword) for _, keyword, _ in enclosing]
             if len(columns) < 2 or columns[-1] != columns[-2]:
                 return tokens.column(at) <= columns[-1]
-        balance = 0
-        for kind in tokens.kind[at:]:
-            balance += (kind == "RBRACE") - (kind == "LBRACE")
-        return balance < len(enclosing)
+        return self.balance(at) < len(enclosing)
+
+    def balance(self, at: int) -> int:
+        """How many more blocks are closed than opened from a token on."""
+        rest = self.tokens.kind[at:]
+        return rest.count("RBRACE") - rest.count("LBRACE")
 
     def too_early(self, at: int, word: str) -> bool:
         """Did the `}` before this statement close a block that goes on? Then open it again."""
         open_names = {name for name, _, _ in self.open_blocks()}
-        for block, (stack, brace) in self.closed.items():
+        for block, (stack, brace, keyword) in self.closed.items():
             if word not in self.tables.openers[block] or block in open_names:
                 continue
             if any(word in self.tables.openers[name] for name in open_names):
+                continue
+            if self.tokens.is_first_on_line(at) and self.tokens.is_first_on_line(keyword):
+                inside = self.tokens.column(at) > self.tokens.column(keyword)
+            else:
+                inside = self.balance(at) > len(open_names)
+            if not inside:
                 continue
             self.report(
                 "C007",
