@@ -4,8 +4,9 @@
 
 A GPT-2 of 4 layers, 8 heads and width 128 reads sentences such as "When Mary and John went to the
 store, John gave a drink to" and learns to end them with the name said once. A quarter of the
-sentences have three different names and end with either of the first two, so that prompts in which
-every name was redrawn (the usual reference distribution) are ones the model has seen.
+sentences have three different names and end with any of them, so that prompts in which every name
+was redrawn (the usual reference distribution) are ones the model has seen, and so that it must
+notice a repetition: were the third name never an answer, holding back the last name said would do.
 
 Everything random is drawn from one seed; on one machine with one thread the file is reproduced.
 """
@@ -85,7 +86,7 @@ def draw(
 ) -> Example:
     first, second, third = rng.sample(vocabulary.names, 3)
     if three_names:
-        subject, answer = third, rng.choice((first, second))
+        subject, answer = third, rng.choice((first, second, third))
     else:
         subject, answer = (second, first) if order == "ABBA" else (first, second)
     text = frame.format(
@@ -223,6 +224,7 @@ def train(options: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     model.eval().save_pretrained(out)
     (out / "model.safetensors").chmod(0o644)
+    (out / "generation_config.json").unlink(missing_ok=True)  # nothing is generated
     tokenizer.save(str(out / "tokenizer.json"))
     rows = evaluate(model, tokenizer, vocabulary, options.seed + 2, 500)
     record = {
@@ -248,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", required=True, help="the checkpoint directory to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)

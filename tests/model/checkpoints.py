@@ -66,7 +66,14 @@ CONFIGS: dict[str, Callable[[], transformers.PreTrainedConfig]] = {
         bos_token_id=0,
         eos_token_id=0,
     ),
-    "gpt_neox": lambda: transformers.GPTNeoXConfig(**_SMALL),
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(
+        **_SMALL,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 100.0,
+            "partial_rotary_factor": 0.5,
+        },
+    ),
     "gpt_neox-sequential": lambda: transformers.GPTNeoXConfig(
         **_SMALL, use_parallel_residual=False
     ),

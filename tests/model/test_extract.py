@@ -104,7 +104,7 @@ def test_only_the_architectures_that_have_a_part_get_it(tmp_path: Path) -> None:
     assert [block.scale for block in parts["gpt_neo"].blocks] == [1.0] * 4
     rotary = parts["gpt_neox"].blocks[0].rotary
     assert rotary is not None
-    assert rotary.dim == 2  # a quarter of a head of 8
+    assert rotary.dim == 4  # half of a head of 8
     assert parts["llama"].blocks[0].w_k.shape == (2, 32, 8)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import random
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,61 @@ def test_induction(name: str, low: float, high: float) -> None:
     tokens, answers = repeats()
     right = logits(name, tokens)[:, -1].argmax(-1) == answers
     assert low <= right.float().mean().item() <= high
+
+
+def words(name: str) -> list[str]:
+    return (files("circuitspec.task") / "words" / f"{name}.txt").read_text("utf-8").split()
+
+
+def ioi_prompts(frame: str, order: str, rng: random.Random) -> list[tuple[str, str, str]]:
+    """Prompts with their answer and the name that is said twice."""
+    rows = []
+    for _ in range(100):
+        first, second = rng.sample(words("names.english"), 2)
+        said = second if order == "ABBA" else first
+        text = frame.format(
+            A=first,
+            B=second,
+            S=said,
+            place=rng.choice(words("nouns.ioi_places")),
+            thing=rng.choice(words("nouns.ioi_things")),
+        )
+        rows.append((text, second if said == first else first, said))
+    return rows
+
+
+def test_ioi_mini_names_the_indirect_object_in_every_frame_and_order() -> None:
+    model, found = load("ioi-mini")
+    assert model is not None
+    assert found == ()
+    assert (model.provenance.source, model.provenance.processing) == ("zoo", "none")
+    encode = model.tokenizer.encode
+    zoo = files("circuitspec.model") / "zoo" / "ioi-mini"
+    frames = json.loads((zoo / "training.json").read_text("utf-8"))["frames"]
+    assert len(frames) == 6
+    rng = random.Random(11)
+    for frame, order in itertools.product(frames, ("ABBA", "BABA")):
+        rows = ioi_prompts(frame, order, rng)
+        tokens = torch.tensor([encode(text).ids for text, _, _ in rows])
+        with torch.no_grad():
+            last = forward(model.weights, tokens)[:, -1]
+        answers = torch.tensor([model.tokenizer.token_to_id(answer) for _, answer, _ in rows])
+        said = torch.tensor([model.tokenizer.token_to_id(name) for _, _, name in rows])
+        each = torch.arange(len(rows))
+        assert (last.argmax(-1) == answers).float().mean() >= 0.99
+        assert (last[each, answers] - last[each, said]).mean() > 5
+
+
+def test_every_listed_word_is_one_known_token_of_ioi_mini() -> None:
+    model, _ = load("ioi-mini")
+    assert model is not None
+    assert model.bos_id == 0
+    listed = [
+        word
+        for name in ("names.english", "nouns.ioi_places", "nouns.ioi_things")
+        for word in words(name)
+    ]
+    assert len(listed) == len(set(listed)) >= 90
+    for word in listed:
+        encoding = model.tokenizer.encode(f"the {word}, ")
+        assert encoding.tokens == ["the", word, ","]
