@@ -67,7 +67,7 @@ def to_string(rows: Iterable[Text], *, width: int, color: bool) -> str:
         file=buffer,
         width=max(width, NARROWEST) + 1,
         force_terminal=color,
-        color_system="standard" if color else None,
+        color_system="256" if color else None,
         highlight=False,
         legacy_windows=False,
         soft_wrap=True,

@@ -1,0 +1,70 @@
+"""The commands of `circuitspec`, and what they share: `--version`, `--debug`, `--help`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from circuitspec import __version__
+from circuitspec.cli import check, expand, explain, fmt, prompts, verify
+from circuitspec.cli.output import write
+
+EPILOG = """\b
+From an idea to a verdict:
+  circuitspec check spec.circuit      the mistakes in it, at once and without a model
+  circuitspec expand spec.circuit     what it says: every node and edge
+  circuitspec prompts spec.circuit    what it will be tested on
+  circuitspec verify spec.circuit     whether the model bears it out
+
+\b
+circuitspec COMMAND --help has examples and exit codes.
+"""
+
+# Plain help: rich's panels take 0.1 s more to start and do not paste.
+app = typer.Typer(
+    name="circuitspec",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        write(f"circuitspec {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def circuitspec(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print a traceback on internal errors.")
+    ] = False,
+) -> None:
+    """Write hypotheses about circuits in transformers down, and verify them on a model."""
+
+
+app.command(epilog=verify.EPILOG, short_help="Decide whether a model bears out a spec's claims.")(
+    verify.verify
+)
+app.command(epilog=check.EPILOG, short_help="Find a spec's mistakes, at once, without a model.")(
+    check.check
+)
+app.command(epilog=prompts.EPILOG, short_help="Print every prompt a run can use.")(prompts.prompts)
+app.command(epilog=expand.EPILOG, short_help="Print the nodes and edges a spec stands for.")(
+    expand.expand
+)
+app.command(epilog=fmt.EPILOG, short_help="Lay out spec files in the one style.")(fmt.fmt)
+app.command(epilog=explain.EPILOG, short_help="Say what a diagnostic's code means.")(
+    explain.explain
+)

@@ -1,0 +1,219 @@
+"""`circuitspec verify`: decide the claims of a spec on its model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from circuitspec.cli.exits import Exit, exit_of
+from circuitspec.cli.output import emit, say, wants_color, width_of, write
+from circuitspec.cli.progress import ProgressBar
+from circuitspec.language.diagnostics import Diagnostic, has_errors
+
+if TYPE_CHECKING:
+    from circuitspec.judge.records import RunResult
+    from circuitspec.report.github import Places
+
+EPILOG = """\b
+Examples:
+  circuitspec verify specs/ioi_mini.circuit
+  circuitspec verify spec.circuit --only faithful --only movers_attend
+  circuitspec verify spec.circuit --replicate 5 --format json --output result.json
+  circuitspec verify spec.circuit --format github        in a workflow: annotations and a summary
+
+\b
+Exit codes: 0 everything holds, 1 something is refuted, 2 the spec or the command is wrong,
+3 nothing is refuted but something is inconclusive or invalid.
+
+\b
+What is measured stands in the spec. Of these options only --seed, --dtype and --only change a
+number or what is decided, and the result says so.
+"""
+
+NEEDED = ("torch", "transformer_lens", "transformers", "safetensors", "numpy", "scipy")
+INSTALL = "pip install 'circuitspec[verify]'"
+
+
+class VerifyFormat(StrEnum):
+    """How a result is printed."""
+
+    terminal = "terminal"
+    json = "json"
+    junit = "junit"
+    github = "github"
+    markdown = "markdown"
+
+
+class Dtype(StrEnum):
+    """Precision of the run."""
+
+    float32 = "float32"
+    float64 = "float64"
+
+
+def verify(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec file.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="NAME",
+            help="A claim, a hypothesis, or hypothesis.claim; repeatable. Others are left out.",
+        ),
+    ] = None,
+    form: Annotated[
+        VerifyFormat, typer.Option("--format", "-f", help="How to print the result.")
+    ] = VerifyFormat.terminal,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the result there."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1; default: cpu.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the run.")] = Dtype.float32,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Prompts a batch; default: what fits memory."),
+    ] = None,
+    replicate: Annotated[
+        int, typer.Option(min=0, metavar="R", help="Repeat all with R other seeds.")
+    ] = 0,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Compare every intervention with the slow path.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Instead of the seed in the spec.")
+    ] = None,
+) -> None:
+    """Decide whether a model bears out the claims of a spec.
+
+    Prints each claim with its measured value, confidence interval, threshold and verdict: holds,
+    refuted, inconclusive, or invalid with the reason.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        say(f"verify needs {', '.join(missing)}, which is not installed. Run:\n    {INSTALL}")
+        raise typer.Exit(Exit.WRONG)
+    from circuitspec.verification import Options
+    from circuitspec.verification import verify as decide
+
+    with ProgressBar() as progress:
+        result, diagnostics = decide(
+            spec,
+            options=Options(
+                only=tuple(only or ()),
+                device=device,
+                dtype=dtype.value,
+                batch_size=batch_size,
+                replicate=replicate,
+                audit=audit,
+                seed=seed,
+            ),
+            progress=progress,
+        )
+    if result is None or has_errors(diagnostics):
+        _refuse(form, output, diagnostics)
+        raise typer.Exit(Exit.WRONG)
+    _show_warnings(diagnostics)
+    text = _text(result, form, spec, to_file=output is not None)
+    problem = emit(text, output)
+    if problem is not None:
+        say(problem)
+        raise typer.Exit(Exit.WRONG)
+    if form is VerifyFormat.github:
+        _step_summary(result)
+    if output is not None:
+        from circuitspec.report.rows import summary
+
+        say(f"{summary(result)}; written to {output}")
+    raise typer.Exit(exit_of(result))
+
+
+def _text(result: RunResult, form: VerifyFormat, spec: Path, *, to_file: bool) -> str:
+    """The result in the format asked for. Each renderer is imported only where it is used."""
+    match form:
+        case VerifyFormat.terminal:
+            from circuitspec.report import terminal
+
+            color = wants_color(sys.stdout) and not to_file
+            return terminal.render(result, width=width_of(sys.stdout), color=color)
+        case VerifyFormat.json:
+            from circuitspec.report import json
+
+            return json.render(result)
+        case VerifyFormat.junit:
+            from circuitspec.report import junit
+
+            return junit.render(result)
+        case VerifyFormat.github:
+            from circuitspec.report import github
+
+            return github.render(result, places=_places(spec))
+        case VerifyFormat.markdown:
+            from circuitspec.report import markdown
+
+            return markdown.render(result)
+
+
+def _places(spec: Path) -> Places:
+    """Where each claim stands in the spec, for annotations."""
+    from circuitspec.loading import load_spec
+
+    return {
+        (bound.hypothesis.name, claim.name): claim.span
+        for bound in load_spec(spec, prompts=False).bound
+        for claim in bound.hypothesis.claims
+    }
+
+
+def _refuse(form: VerifyFormat, output: Path | None, diagnostics: Sequence[Diagnostic]) -> None:
+    """Say what is wrong with the spec, in the format that was asked for where it has a way to."""
+    match form:
+        case VerifyFormat.json:
+            from circuitspec.report import json
+
+            problem = emit(json.render_diagnostics(diagnostics), output)
+        case VerifyFormat.junit:
+            from circuitspec.report import junit
+
+            problem = emit(junit.render_diagnostics(diagnostics), output)
+        case VerifyFormat.github:
+            from circuitspec.report import github
+
+            problem = emit(github.render_diagnostics(diagnostics), output)
+        case _:
+            problem = None
+    if problem is not None:
+        say(problem)
+    _show_warnings(diagnostics)
+
+
+def _show_warnings(diagnostics: Sequence[Diagnostic]) -> None:
+    """All diagnostics for a person, on stderr, so that the result alone is on stdout."""
+    if diagnostics:
+        from circuitspec.cli import findings
+        from circuitspec.loading import sources_of
+
+        findings.show(diagnostics, sources_of(diagnostics, {}), stream=sys.stderr)
+
+
+def _step_summary(result: RunResult) -> None:
+    """Append the Markdown table to the summary of a GitHub workflow step, if this is one."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        return
+    from circuitspec.report import markdown
+
+    try:
+        with Path(file).open("a", encoding="utf-8") as summary:
+            write(markdown.render(result), summary)
+    except OSError as error:
+        say(f"cannot write the step summary {file}: {error.strerror or error}")

@@ -1,0 +1,233 @@
+"""The light half of every command: from a path to resolved hypotheses; no torch, no network.
+
+parse → resolve → bind to the model's shape and tokenizer, where those are to be found on this
+machine. What cannot be looked into is listed: a clean `check` never says more than it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitspec.language.diagnostics import Diagnostic, Span, has_errors
+from circuitspec.language.parser import parse, read
+from circuitspec.language.syntax import ModelStatement, SpecFile, Tokens
+
+if TYPE_CHECKING:
+    from circuitspec.hypothesis.records import Circuit, Hypothesis
+    from circuitspec.hypothesis.shape import ModelShape
+    from circuitspec.model.tokenizer import ModelTokenizer
+    from circuitspec.task.records import TaskData
+    from circuitspec.task.tokenizer import TaskTokenizer
+
+UNREADABLE = frozenset({"C020", "C022"})
+"""Codes that say that there is no text to look at: no such file, not UTF-8, far too large."""
+
+UNSEEN = frozenset({"M013", "M016"})
+"""Codes that say that a model's tokenizer or shape is not on this machine. `verify` fetches it."""
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A hypothesis with what is known of its model and prompts without loading weights.
+
+    `shape`, `circuit` and `task` are `None` where the model or its tokenizer are not on this
+    machine, or where mistakes keep them from being made.
+    """
+
+    hypothesis: Hypothesis
+    shape: ModelShape | None = None
+    circuit: Circuit | None = None
+    task: TaskData | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A spec, as far as it could be understood.
+
+    `sources` are the texts by file name, for showing diagnostics in them. `not_checked` has a
+    sentence for each thing that could not be looked into here.
+    """
+
+    path: str
+    tree: SpecFile
+    bound: tuple[Bound, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    not_checked: tuple[str, ...] = ()
+
+    @property
+    def readable(self) -> bool:
+        """Whether there was a text to look at."""
+        return not any(d.code in UNREADABLE for d in self.diagnostics)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that keeps the spec from being verified."""
+        return not has_errors(self.diagnostics)
+
+
+def load_spec(
+    path: str | Path, *, text: str | None = None, prompts: bool = True, seed: int | None = None
+) -> Loaded:
+    """Everything that can be said of a spec without weights; never raises for what is wrong in it.
+
+    `text` stands for the file's contents where it is not on disk (stdin, an unsaved buffer).
+    `prompts` draws the task's prompts, which finds words that are not one token and the like;
+    `seed` replaces the spec's.
+    """
+    file = str(path)
+    found: list[Diagnostic] = []
+    if text is None:
+        text, unreadable = read(path)
+        found += unreadable
+        if has_errors(unreadable):
+            return Loaded(path=file, tree=SpecFile(version=1), diagnostics=tuple(found))
+    tree, mistakes = parse(text, file)
+    found += mistakes
+    base_dir = Path(file).parent if file != STDIN else Path()
+
+    from circuitspec.hypothesis.resolve import resolve
+
+    hypotheses, unresolved = resolve(tree, base_dir=base_dir)
+    found += unresolved
+    unseen: list[str] = []
+    bound = [
+        _bind(hypothesis, base_dir, found, unseen, prompts=prompts, seed=seed)
+        for hypothesis in hypotheses
+    ]
+    unique = tuple(dict.fromkeys(found))
+    return Loaded(
+        path=file,
+        tree=tree,
+        bound=tuple(bound),
+        diagnostics=in_order(unique),
+        sources=sources_of(unique, {file: text}),
+        not_checked=tuple(dict.fromkeys(unseen)),
+    )
+
+
+def _bind(
+    hypothesis: Hypothesis,
+    base_dir: Path,
+    found: list[Diagnostic],
+    unseen: list[str],
+    *,
+    prompts: bool,
+    seed: int | None,
+) -> Bound:
+    """Bind one hypothesis to its model, adding to what was found and what could not be seen."""
+    from circuitspec.hypothesis.circuit import circuit_of
+    from circuitspec.model.shapes import shape_of
+
+    shape = circuit = task = None
+    if hypothesis.model:
+        shape, about = shape_of(
+            hypothesis.model, hypothesis.revision, base_dir, model_span(hypothesis)
+        )
+        _keep(about, found, unseen)
+    if shape is not None:
+        circuit = circuit_of(hypothesis, shape)
+    if prompts and hypothesis.model and hypothesis.task.statements:
+        task = _task(hypothesis, base_dir, found, unseen, seed)
+    return Bound(hypothesis=hypothesis, shape=shape, circuit=circuit, task=task)
+
+
+def model_span(hypothesis: Hypothesis) -> Span:
+    """Where a hypothesis names its model."""
+    stated = (s.span for s in hypothesis.statements if isinstance(s, ModelStatement))
+    return next(stated, hypothesis.span)
+
+
+def _task(
+    hypothesis: Hypothesis,
+    base_dir: Path,
+    found: list[Diagnostic],
+    unseen: list[str],
+    seed: int | None,
+) -> TaskData | None:
+    """The task's prompts, where the tokenizer they are made of is on this machine."""
+    from circuitspec.task.build import build
+    from circuitspec.task.checks import check_task
+
+    used = tuple(names_used(hypothesis))
+    tokenizer = None
+    if not any(isinstance(s, Tokens) for s in hypothesis.task.statements or ()):
+        tokenizer, about = tokenizer_for(hypothesis, base_dir)
+        _keep(about, found, unseen)
+        if tokenizer is None:
+            found += check_task(hypothesis.task, base_dir=base_dir, used=used)
+            return None
+    task, mistakes = build(hypothesis.task, tokenizer, base_dir=base_dir, seed=seed, used=used)
+    found += mistakes
+    return task
+
+
+def tokenizer_for(
+    hypothesis: Hypothesis, base_dir: Path
+) -> tuple[TaskTokenizer | None, tuple[Diagnostic, ...]]:
+    """The tokenizer of a hypothesis's model, if it is on this machine; otherwise the reason."""
+    from circuitspec.model.tokenizer import tokenizer_of
+
+    own, about = tokenizer_of(
+        hypothesis.model, hypothesis.revision, base_dir, model_span(hypothesis)
+    )
+    return (None if own is None else task_tokenizer(own)), about
+
+
+def task_tokenizer(own: ModelTokenizer) -> TaskTokenizer:
+    """A model's tokenizer as tasks use it, with the BOS token that the model names."""
+    from circuitspec.task.tokenizer import from_backend
+
+    return from_backend(own.tokenizer, bos_id=own.bos_id)
+
+
+def names_used(hypothesis: Hypothesis) -> Iterator[str]:
+    """Names of the task that the rest of a hypothesis uses: positions, features and metrics."""
+    from circuitspec.task.expressions import references
+
+    for role in hypothesis.roles.values():
+        for place in role.places:
+            yield place.query.label
+            yield from (key.label for key in place.keys)
+        for feature in role.carries:
+            yield from (ref.name for ref in references(feature))
+    for kept in hypothesis.kept:
+        yield from (position.label for position in kept.positions)
+    yield from (element.position.label for element, _ in hypothesis.open_nodes)
+    for statement in hypothesis.edges:
+        yield from (edge.position.label for edge in statement.edges)
+    for claim in hypothesis.claims:
+        for requirement in claim.requirements:
+            for side in (requirement.left, requirement.right):
+                yield from (ref.name.rpartition(".")[2] for ref in references(side))
+
+
+def _keep(about: Iterable[Diagnostic], found: list[Diagnostic], unseen: list[str]) -> None:
+    """Mistakes are found; what is merely not on this machine is not checked, and said so."""
+    for diagnostic in about:
+        if diagnostic.code in UNSEEN:
+            unseen.append(diagnostic.message)
+        else:
+            found.append(diagnostic)
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Diagnostics by file and place, those without a place last."""
+    return tuple(
+        sorted(diagnostics, key=lambda d: (d.span.line == 0, d.span.file, d.span.start, d.code))
+    )
+
+
+def sources_of(diagnostics: Iterable[Diagnostic], known: Mapping[str, str]) -> dict[str, str]:
+    """The texts of all files that diagnostics point into. One that cannot be read has none."""
+    sources = dict(known)
+    for diagnostic in diagnostics:
+        for span in (diagnostic.span, *(label.span for label in diagnostic.labels)):
+            if span.file and span.file not in sources:
+                sources[span.file] = read(span.file)[0]
+    return sources

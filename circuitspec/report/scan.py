@@ -1,0 +1,212 @@
+"""Heat maps of a scan: how much the metric moves when each node is cut or patched, by position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from circuitspec.report.json import Json, plain
+from circuitspec.report.numbers import decimals_for, fixed, short
+from circuitspec.report.terminal import GAP, NARROWEST, fold, to_string
+
+SCHEMA = "circuitspec.scan/1"
+QUIET = 0.02
+"""Share of the largest value below which a cell is printed as a dot: it would only be noise."""
+
+TIED = "\u00a0"
+"""A blank that a line is not broken at, until it is."""
+
+_UP = ("on #fee5d9", "on #fcae91", "on #fb6a4a", "on #cb181d")
+_DOWN = ("on #eff3ff", "on #bdd7e7", "on #6baed6", "on #2171b5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """One measure of every node (a row) at every position (a column).
+
+    `values[row][column]` is in `unit`, `None` where the node cannot be measured there. `caption`
+    says what a positive number means.
+    """
+
+    name: str
+    caption: str
+    unit: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+    def largest(self) -> float:
+        """The largest absolute value, 0 for an empty grid."""
+        found = [abs(v) for row in self.values for v in row if v is not None and math.isfinite(v)]
+        return max(found, default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A model swept over a task: the unmodified metric and one grid a method."""
+
+    model: str
+    task: str
+    metric: str
+    mean: float
+    interval: tuple[float, float] | None
+    n: int
+    seed: int
+    grids: tuple[Grid, ...]
+    seconds: float = 0.0
+
+
+def document(scan: Scan) -> Json:
+    """The scan as plain values for JSON, unrounded."""
+    return {
+        "schema": SCHEMA,
+        "model": scan.model,
+        "task": scan.task,
+        "metric": scan.metric,
+        "mean": plain(scan.mean),
+        "interval": plain(scan.interval),
+        "n": scan.n,
+        "seed": scan.seed,
+        "grids": [
+            {
+                "name": grid.name,
+                "caption": grid.caption,
+                "unit": grid.unit,
+                "rows": list(grid.rows),
+                "columns": list(grid.columns),
+                "values": plain(grid.values),
+            }
+            for grid in scan.grids
+        ],
+        "seconds": scan.seconds,
+    }
+
+
+def render(
+    scan: Scan, *, width: int = 100, color: bool = False, most: int | None = 24, top: int = 10
+) -> str:
+    """Every grid as a table, at most `most` rows each (the strongest), and the `top` cells of all.
+
+    With colour, cells are shaded (red raises the metric, blue lowers it); without, small values
+    are dots, so that the large ones stand out on paper too.
+    """
+    return to_string(lines(scan, width=width, most=most, top=top), width=width, color=color)
+
+
+def lines(scan: Scan, *, width: int = 100, most: int | None = 24, top: int = 10) -> list[Text]:
+    """The report as styled lines."""
+    width = max(width, NARROWEST)
+    decimals = decimals_for(scan.mean, scan.interval)
+    interval = (
+        f" [{fixed(scan.interval[0], decimals)}, {fixed(scan.interval[1], decimals)}]"
+        if scan.interval
+        else ""
+    )
+    head = (
+        f"{scan.metric} {fixed(scan.mean, decimals)}{interval} unmodified;"
+        f" n {scan.n}, seed {scan.seed}"
+    )
+    out = [Text(line, style="bold") for line in fold(f"{scan.model} on {scan.task}", width)]
+    out += [Text(line, style="dim") for line in fold(head, width)]
+    for grid in scan.grids:
+        out += [Text(), *_grid(grid, width, most)]
+    out += [Text(), *_ranking(scan, width, top)]
+    return out
+
+
+def _grid(grid: Grid, width: int, most: int | None) -> Iterator[Text]:
+    yield Text.assemble((grid.name, "bold"), (f" ({grid.unit})", "dim"))
+    for line in fold(grid.caption, width):
+        yield Text(line, style="dim")
+    largest = grid.largest()
+    if largest == 0:
+        yield Text("all values are 0")
+        return
+    kept = _strongest(grid, most)
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 6)
+    label = max(cell_len(grid.rows[i]) for i in kept)
+    cells = [[_cell(v, largest, decimals) for v in grid.values[i]] for i in kept]
+    sizes = [
+        max(cell_len(name), *(cell_len(row[j]) for row in cells))
+        for j, name in enumerate(grid.columns)
+    ]
+    for block in _blocks(sizes, width - label):
+        heads = [_right(grid.columns[j], sizes[j]) for j in block]
+        yield Text(" " * label + GAP + GAP.join(heads), style="dim")
+        for i, row in zip(kept, cells, strict=True):
+            line = Text(grid.rows[i].ljust(label))
+            for j in block:
+                line.append(GAP)
+                line.append(_right(row[j], sizes[j]), style=_shade(grid.values[i][j], largest))
+            yield line
+    hidden = len(grid.rows) - len(kept)
+    if hidden:
+        yield Text(f"{hidden} weaker rows not shown", style="dim")
+
+
+def _strongest(grid: Grid, most: int | None) -> list[int]:
+    """The rows to show, in their own order: all, or those with the largest values."""
+    order = range(len(grid.rows))
+    if most is None or len(grid.rows) <= most:
+        return list(order)
+
+    def strength(i: int) -> float:
+        return max((abs(v) for v in grid.values[i] if v is not None), default=0.0)
+
+    return sorted(sorted(order, key=strength, reverse=True)[:most])
+
+
+def _blocks(sizes: list[int], room: int) -> Iterator[list[int]]:
+    """Columns that fit side by side; what does not fit goes below."""
+    block: list[int] = []
+    used = 0
+    for j, size in enumerate(sizes):
+        if block and used + size + len(GAP) > room:
+            yield block
+            block, used = [], 0
+        block.append(j)
+        used += size + len(GAP)
+    if block:
+        yield block
+
+
+def _cell(value: float | None, largest: float, decimals: int) -> str:
+    if value is None:
+        return ""
+    return "·" if abs(value) < QUIET * largest else fixed(value, decimals)
+
+
+def _shade(value: float | None, largest: float) -> str:
+    if value is None or not math.isfinite(value) or abs(value) < QUIET * largest:
+        return "dim"
+    steps = _UP if value > 0 else _DOWN
+    step = min(int(abs(value) / largest * len(steps)), len(steps) - 1)
+    return f"{'white' if step == len(steps) - 1 else 'black'} {steps[step]}"
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
+
+
+def _ranking(scan: Scan, width: int, top: int) -> Iterator[Text]:
+    """The strongest cells of each grid, side by side as a reader would list them."""
+    for grid in scan.grids:
+        ranked = sorted(
+            (
+                (abs(v), f"{row} @ {column} {short(v, 3)}".replace(" ", TIED))
+                for row, values in zip(grid.rows, grid.values, strict=True)
+                for column, v in zip(grid.columns, values, strict=True)
+                if v is not None and math.isfinite(v) and v != 0
+            ),
+            key=lambda pair: -pair[0],
+        )
+        if ranked:
+            strongest = ", ".join(text for _, text in ranked[:top])
+            folded = fold(strongest, width - cell_len(grid.name) - 2)
+            first, *rest = (line.replace(TIED, " ") for line in folded)
+            yield Text.assemble((f"{grid.name}: ", "dim"), first)
+            yield from (Text(" " * (cell_len(grid.name) + 2) + line) for line in rest)
