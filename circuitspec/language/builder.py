@@ -7,7 +7,7 @@ import re
 from typing import Any, Literal, cast
 
 from circuitspec.language import syntax as s
-from circuitspec.language.diagnostics import Diagnostic, Label, Span
+from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Label, Span
 from circuitspec.language.lexer import Tokens
 from circuitspec.language.nodes import INPUT, LOGITS, Channel, Head, HeadIndex, Layer, Mlp
 from circuitspec.language.tables import tables
@@ -202,11 +202,13 @@ class Builder:
     def spec(self, children: list[Any], first: int, last: int) -> s.SpecFile:
         doc, version, *statements = children
         text = "" if version is None else self.tokens.text(version)
+        header = NO_SPAN if version is None else self.tokens.span(version - 1, version)
         return s.SpecFile(
             version=int(text) if text.isdigit() and len(text) < 10 else 1,
             statements=tuple(statements),
             doc=self.doc(doc),
             comments=tuple(self.tokens.comments),
+            header=header,
             span=self.tokens.span(first, last),
         )
 

@@ -314,9 +314,11 @@ class Parser(Automaton):
             }
         candidates = [text for text, name in self.tables.literals.items() if name in accepted]
         meant = nearest(word, [text for text in candidates if text[0].isalpha()])
+        if meant is None and (fresh or self.tokens.is_first_on_line(at)) and self.closed:
+            meant = nearest(word, self.openers)
         if meant is None or meant == word:
             return False
-        if meant in self.tables.openers[self.block()]:
+        if meant in self.openers:
             self.unknown_keyword(at, meant)
         else:
             self.report(
@@ -423,9 +425,13 @@ class Parser(Automaton):
             self.report("C011", f"unexpected {self.shown(at)}", self.tokens.span(at, at), hint)
 
     def is_broken(self, first: int, last: int) -> bool:
-        """Whether a mistake inside the tokens from first to last has been reported already."""
+        """Whether a mistake inside tokens from `first` to the line of `last` has been reported."""
         broken = self.tokens.broken
-        return bool(broken) and any(at in broken for at in range(first, last + 1))
+        if not broken:
+            return False
+        while self.tokens.kind[last] != END and not self.tokens.is_first_on_line(last + 1):
+            last += 1
+        return any(at in broken for at in range(first, last + 1))
 
     def shown(self, at: int) -> str:
         """A token for a message."""

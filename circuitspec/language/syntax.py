@@ -599,6 +599,8 @@ class SpecFile(Located):
     statements: tuple[FileStatement, ...] = ()
     doc: str | None = None
     comments: tuple[Comment, ...] = field(default=(), compare=False)
+    header: Span = field(default=NO_SPAN, compare=False, repr=False)
+    """Where `circuitspec 1` stands."""
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
