@@ -18,7 +18,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import native as _native  # noqa: F401
 
 from circuitspec.hypothesis.shape import ModelShape
-from circuitspec.model.architectures import Config, Reading
+from circuitspec.model.architectures import Config, Reading, native
 from circuitspec.model.problems import (
     DAMAGED_WEIGHTS,
     NO_WEIGHTS,
@@ -77,7 +77,7 @@ def boot(config: Config, reading: Reading, state: Mapping[str, Tensor]) -> Trans
     at once (it is zero then). Raises ModelError M007.
     """
     shape = reading.shape
-    kind = config.get("normalization_type", "LN")
+    kind = native.norm_name(config)
     # construction draws random weights; the caller's random state stays as it was
     with torch.random.fork_rng(devices=[]):
         bridge = TransformerBridge.boot_native(

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from circuitspec.model.problems import NO_NETWORK, NOT_ON_HUB, WRONG_REVISION, ModelError
+from circuitspec.model.problems import (
+    NO_NETWORK,
+    NO_WEIGHTS,
+    NOT_ON_HUB,
+    WRONG_REVISION,
+    ModelError,
+)
 
+_SHORT_COMMIT = re.compile("[0-9a-f]{7,40}")
 _PATIENCE = 5.0  # seconds to wait for the Hub's first answer
 
 
@@ -18,19 +26,26 @@ def cached_file(name: str, file: str, revision: str | None = None) -> Path | Non
     Looks into the cache's folders itself: importing huggingface_hub takes longer than `check` may.
     A revision is a branch, a tag, or a commit, seven digits or more of it.
     """
-    folder = _cache() / f"models--{name.replace('/', '--')}"
+    folder = _folder(name)
     revision = revision or "main"
     try:
         commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
-        if len(revision) < 7 or not folder.is_dir():
-            return None
-        commits = [p.name for p in folder.glob("snapshots/*") if p.name.startswith(revision)]
-        if len(commits) != 1:
-            return None
-        commit = commits[0]
+        commit = _only(revision, [path.name for path in folder.glob("snapshots/*")]) or revision
     found = folder / "snapshots" / commit / file
     return found if found.is_file() else None
+
+
+def _folder(name: str) -> Path:
+    return _cache() / f"models--{name.replace('/', '--')}"
+
+
+def _only(revision: str, commits: list[str]) -> str | None:
+    """The one of `commits` that begins with `revision`, if that is the beginning of a commit."""
+    if not _SHORT_COMMIT.fullmatch(revision):
+        return None
+    matching = [commit for commit in commits if commit.startswith(revision)]
+    return matching[0] if len(matching) == 1 else None
 
 
 def _cache() -> Path:
@@ -57,6 +72,23 @@ def reachable() -> bool:
         return True  # an answer, even if not a kind one
     except (OSError, ValueError):
         return False
+
+
+def full_revision(name: str, revision: str | None, offline: bool) -> str | None:
+    """`revision`, spelled out where it is the beginning of a commit, as the Hub itself demands."""
+    if revision is None or not _SHORT_COMMIT.fullmatch(revision) or len(revision) == 40:
+        return revision
+    if offline:
+        commits = [path.name for path in _folder(name).glob("snapshots/*")]
+    else:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            commits = [commit.commit_id for commit in HfApi().list_repo_commits(name)]
+        except (HfHubHTTPError, OSError):
+            return revision  # fetching config.json will say what is wrong
+    return _only(revision, commits) or revision
 
 
 def fetch(
@@ -105,3 +137,34 @@ def fetch(
         return None
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(NO_NETWORK, f"fetching {file} of {name!r} failed: {error}") from error
+
+
+def fetch_state(name: str, revision: str | None, offline: bool) -> Path:
+    """The one state dict of a HookedTransformer repository: its final one, not a checkpoint's.
+
+    Raises ModelError as `fetch` does, and M005 where there is none or no telling which.
+    """
+    stored = (".safetensors", ".pt", ".pth")
+    top = [f for f in _names(name, revision, offline) if "/" not in f and f.endswith(stored)]
+    chosen = [f for f in top if f.endswith(".safetensors")] or top
+    if len(chosen) > 1:
+        chosen = [f for f in chosen if "final" in f]
+    file = fetch(name, chosen[0], revision, offline, required=True) if len(chosen) == 1 else None
+    if file is None:
+        there = f" ({', '.join(sorted(top))})" if top else ""
+        raise ModelError(NO_WEIGHTS, f"{name!r} has no one file of final weights{there}")
+    return file
+
+
+def _names(name: str, revision: str | None, offline: bool) -> list[str]:
+    """The files of a Hub model, by their paths in it."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if offline:
+        config = cached_file(name, "config.json", revision)
+        return [file.name for file in config.parent.iterdir()] if config is not None else []
+    try:
+        return list(HfApi().list_repo_files(name, revision=revision))
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(NO_NETWORK, f"the files of {name!r} cannot be listed: {error}") from error

@@ -33,8 +33,15 @@ from circuitspec.model.problems import (
     ModelError,
     warning,
 )
-from circuitspec.model.source import Source, find, parse_config, read_config, understand
-from circuitspec.model.tokenizer import directory_files, read_tokenizer
+from circuitspec.model.source import (
+    Source,
+    find,
+    is_hooked,
+    parse_config,
+    read_config,
+    understand,
+)
+from circuitspec.model.tokenizer import borrowed, directory_files, read_tokenizer
 from circuitspec.model.weights import Weights
 
 
@@ -122,23 +129,28 @@ def _from_hub(
 ) -> tuple[LoadedModel, tuple[Diagnostic, ...]]:
     name = source.name
     offline = not hub.reachable()
+    revision = hub.full_revision(name, revision, offline)
     file = hub.fetch(name, "config.json", revision, offline, required=True)
     if file is None:
         raise ModelError(BAD_CONFIG, f"{name!r} on huggingface.co has no config.json")
+    config = parse_config(file, name)
     # before gigabytes are fetched for a model that cannot be used
-    understand(parse_config(file, name), name)
-    bridge, reading, found = _boot(name, name, revision, offline, span)
+    reading = understand(config, name)
+    found: tuple[Diagnostic, ...] = ()
+    if is_hooked(config):
+        state = hooked.read_state(hub.fetch_state(name, revision, offline))
+        bridge = hooked.boot(config, reading, state)
+    else:
+        bridge, reading, found = _boot(name, name, revision, offline, span)
     # snapshots are stored under their commit, which a branch or tag stands for
     commit = file.parent.name if file.parent.parent.name == "snapshots" else revision or "unknown"
-    return _finish(
-        source,
-        commit,
-        bridge,
-        reading,
-        lambda f: hub.fetch(name, f, revision, offline),
-        found,
-        span,
-    )
+    other = borrowed(config)
+
+    def get(file: str) -> Path | None:
+        # a tokenizer that is another model's does not have this one's revisions
+        return hub.fetch(other or name, file, None if other else revision, offline)
+
+    return _finish(source, commit, bridge, reading, get, found, span)
 
 
 def _boot(

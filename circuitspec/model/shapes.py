@@ -26,12 +26,12 @@ def shape_of(
         source = find(reference, base_dir)
         if source.path is not None:
             return understand(read_config(source.path), reference).shape, ()
-        file = cached_file(reference, "config.json", revision)
+        file = cached_file(source.name, "config.json", revision)
         if file is not None:
-            return understand(parse_config(file, reference), reference).shape, ()
+            return understand(parse_config(file, source.name), source.name).shape, ()
     except ModelError as error:
         return None, (error.diagnostic(span),)
-    known = _WELL_KNOWN.get(reference.removeprefix("openai-community/"))
+    known = _WELL_KNOWN.get(source.name.removeprefix("openai-community/"))
     if known is not None:
         return known, ()
     return None, (
@@ -92,6 +92,22 @@ def _pythia(n_layers: int, n_heads: int, d_model: int, d_vocab: int = 50304) -> 
     )
 
 
+def _attention_only(n_layers: int) -> ModelShape:
+    return ModelShape(
+        architecture="native",
+        n_layers=n_layers,
+        n_heads=8,
+        n_kv_heads=8,
+        d_model=512,
+        d_head=64,
+        d_mlp=None,
+        d_vocab=48262,
+        d_vocab_out=48262,
+        n_ctx=1024,
+        has_mlps=False,
+    )
+
+
 _PYTHIA = {
     "70m": _pythia(6, 8, 512),
     "160m": _pythia(12, 12, 768),
@@ -120,6 +136,7 @@ _WELL_KNOWN: dict[str, ModelShape] = {
     "EleutherAI/gpt-neo-125M": _gpt_neo(12, 12, 768),
     "EleutherAI/gpt-neo-1.3B": _gpt_neo(24, 16, 2048),
     "EleutherAI/gpt-neo-2.7B": _gpt_neo(32, 20, 2560),
+    **{f"NeelNanda/Attn_Only_{n}L512W_C4_Code": _attention_only(n) for n in (1, 2, 3, 4)},
     **{f"EleutherAI/pythia-{size}": shape for size, shape in _PYTHIA.items()},
     **{f"EleutherAI/pythia-{size}-deduped": shape for size, shape in _PYTHIA.items()},
 }

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from circuitspec.model.architectures import Reading, architectures, native
+from circuitspec.model.architectures import Config, Reading, architectures, native
 from circuitspec.model.problems import (
     BAD_CONFIG,
     NO_SUCH_MODEL,
@@ -20,10 +20,24 @@ from circuitspec.model.problems import (
 # "gpt2" or "EleutherAI/pythia-70m": what huggingface.co accepts as a name
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?")
 
+# TransformerLens's names for models that papers on circuits use
+_ALIASES = {
+    "gpt2-small": "gpt2",
+    "gpt-neo-125M": "EleutherAI/gpt-neo-125M",
+    "gpt-neo-125m": "EleutherAI/gpt-neo-125m",
+    "pythia-70m": "EleutherAI/pythia-70m",
+    "pythia-160m": "EleutherAI/pythia-160m",
+    "pythia-410m": "EleutherAI/pythia-410m",
+    "attn-only-1l": "NeelNanda/Attn_Only_1L512W_C4_Code",
+    "attn-only-2l": "NeelNanda/Attn_Only_2L512W_C4_Code",
+    "attn-only-3l": "NeelNanda/Attn_Only_3L512W_C4_Code",
+    "attn-only-4l": "NeelNanda/Attn_Only_4L512W_C4_Code",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A model's place. `path` is its directory, None for the Hub.
+    """A model's place. `path` is its directory, None for the Hub, whose `name` has no alias.
 
     `zoo`: packaged with circuitspec; `directory`: a Hugging Face checkpoint; `hooked`: config.json
     and a state dict in HookedTransformer's layout; `hub`: a name on huggingface.co.
@@ -55,8 +69,8 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
     except (OSError, RuntimeError, ValueError) as error:  # names that no file system takes
         raise ModelError(NO_SUCH_MODEL, f"{reference!r} cannot be a path: {error}") from error
     if reference and is_directory:
-        kind = "hooked" if "model_type" not in read_config(path) else "directory"
-        return Source(kind="hooked" if kind == "hooked" else "directory", name=reference, path=path)
+        hooked = is_hooked(read_config(path))
+        return Source(kind="hooked" if hooked else "directory", name=reference, path=path)
     if exists and reference:
         raise ModelError(
             NO_SUCH_MODEL,
@@ -64,7 +78,7 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
             "name the directory that holds config.json and the weights",
         )
     if _HUB_NAME.fullmatch(reference):
-        return Source(kind="hub", name=reference)
+        return Source(kind="hub", name=_ALIASES.get(reference, reference))
     raise ModelError(
         NO_SUCH_MODEL,
         f"there is no directory {reference!r}"
@@ -98,12 +112,17 @@ def parse_config(file: Path, owner: str) -> dict[str, Any]:
     return config
 
 
-def understand(config: dict[str, Any], owner: str) -> Reading:
+def is_hooked(config: Config) -> bool:
+    """Whether a config is HookedTransformer's rather than Hugging Face's."""
+    return "model_type" not in config and "n_layers" in config and "d_model" in config
+
+
+def understand(config: Config, owner: str) -> Reading:
     """The reading of a config, of either layout. Raises ModelError M002, M003 or M004."""
+    if is_hooked(config):
+        return native.read(config)
     kind = config.get("model_type")
     if kind is None:
-        if "n_layers" in config and "d_model" in config:
-            return native.read(config)
         raise ModelError(
             BAD_CONFIG,
             f"the config.json of {owner} is neither Hugging Face's (no model_type) nor"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span
+from circuitspec.model.architectures import Config
 from circuitspec.model.hub import cached_file
 from circuitspec.model.problems import BAD_TOKENIZER, NO_TOKENIZER, ModelError
-from circuitspec.model.source import find, parse_config
+from circuitspec.model.source import find, is_hooked, parse_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +41,24 @@ def tokenizer_of(
         source = find(reference, base_dir)
         if source.path is not None:
             return read_tokenizer(directory_files(source.path), reference), ()
-        return read_tokenizer(lambda name: cached_file(reference, name, revision), reference), ()
+        return read_tokenizer(_cached_files(source.name, revision), source.name), ()
     except ModelError as error:
         return None, (error.diagnostic(span),)
+
+
+def _cached_files(name: str, revision: str | None) -> Callable[[str], Path | None]:
+    """The cached files of a Hub model, or of the model whose tokenizer its config says it uses."""
+    config = cached_file(name, "config.json", revision)
+    other = borrowed(parse_config(config, name)) if config is not None else None
+    if other is not None:
+        return lambda file: cached_file(other, file)
+    return lambda file: cached_file(name, file, revision)
+
+
+def borrowed(config: Config) -> str | None:
+    """The Hub model whose tokenizer a HookedTransformer config names."""
+    name = config.get("tokenizer_name") if is_hooked(config) else None
+    return name if isinstance(name, str) else None
 
 
 def directory_files(directory: Path) -> Callable[[str], Path | None]:

@@ -201,6 +201,8 @@ def toy_state(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Tensor]:
                 state[f"{block}.mlp.b_in"] = random(config["d_mlp"])
                 state[f"{block}.mlp.b_out"] = random(width)
     add_norm("ln_final")
+    if config.get("final_rms"):
+        del state["ln_final.b"]
     return state
 
 

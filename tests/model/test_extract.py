@@ -164,6 +164,7 @@ TOYS = {
         "n_key_value_heads": 2,
     },
     "no positions": {"positional_embedding_type": None},
+    "RMS at the end": {"normalization_type": "LN", "final_rms": True},
     "bidirectional": {"attention_dir": "bidirectional"},
     "unscaled scores": {"use_attn_scale": False},
     "scores divided by 3": {"attn_scale": 3.0},
@@ -177,7 +178,7 @@ def plain_toy(config: dict[str, Any], state: dict[str, Tensor], tokens: Tensor) 
         kind = config["normalization_type"]
         if kind is None:
             return x
-        if kind.startswith("LN"):
+        if kind.startswith("LN") and not (config.get("final_rms") and name == "ln_final"):
             x = x - x.mean(-1, keepdim=True)
         x = x / (x.pow(2).mean(-1, keepdim=True) + config.get("eps", 1e-5)).sqrt()
         return x * state.get(f"{name}.w", torch.ones(1)) + state.get(f"{name}.b", torch.zeros(1))

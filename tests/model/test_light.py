@@ -68,6 +68,8 @@ def test_well_known_models_have_a_shape_without_being_here(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     for name, expected in {
         "gpt2": (12, 12, 768, 64, 50257),
+        "gpt2-small": (12, 12, 768, 64, 50257),
+        "attn-only-4l": (4, 8, 512, 64, 48262),
         "openai-community/gpt2-xl": (48, 25, 1600, 64, 50257),
         "EleutherAI/gpt-neo-125m": (12, 12, 768, 64, 50257),
         "EleutherAI/pythia-70m-deduped": (6, 8, 512, 64, 50304),
@@ -121,15 +123,51 @@ def test_a_cached_model_loads_without_network(
 
     commit = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    for constants in (huggingface_hub.constants,):
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     checkpoints.save("gpt2", cached(tmp_path, "someone/small", commit, "main"))
-    model, found = load("someone/small", revision=commit)
+    for revision in (None, "main", "607a30d", commit):
+        model, found = load("someone/small", revision=revision)
+        assert found == ()
+        assert model is not None
+        assert (model.name, model.revision) == ("someone/small", commit)
+        assert model.provenance.source == "hub"
+        assert model.tokenizer is not None
+
+
+def test_a_cached_hooked_transformer_loads_with_the_tokenizer_it_borrows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants
+
+    from circuitspec.model.load import load
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    name = "NeelNanda/Attn_Only_4L512W_C4_Code"
+    snapshot = cached(tmp_path, name, "a" * 40, "main")
+    checkpoints.save_toy(snapshot, pickled=True, tokenizer_name="someone/words", n_layers=4)
+    (snapshot / "model.pt").rename(snapshot / "model_final.pth")
+    (snapshot / "model_early.pth").write_bytes(b"")
+    checkpoints.save_tokenizer(cached(tmp_path, "someone/words", "b" * 40, "main"))
+    model, found = load("attn-only-4l")
     assert found == ()
     assert model is not None
-    assert (model.name, model.revision) == ("someone/small", commit)
-    assert model.provenance.source == "hub"
-    assert model.tokenizer is not None
+    assert (model.name, model.revision) == (name, "a" * 40)
+    assert (model.shape.architecture, model.shape.n_layers) == ("native", 4)
+    assert model.tokenizer.encode("Mary").ids == [checkpoints.WORDS.index("Mary")]
+    light, found = tokenizer_of("attn-only-4l")
+    assert found == ()
+    assert light is not None
+    shape, found = shape_of("attn-only-4l")
+    assert (shape, found) == (model.shape, ())
+    (snapshot / "model_final.pth").unlink()
+    (snapshot / "model_late.pth").write_bytes(b"")
+    model, (problem,) = load("attn-only-4l")
+    assert model is None
+    assert problem.code == "M005"
+    assert "model_early.pth" in problem.message
 
 
 def test_paths_are_relative_to_the_spec(tmp_path: Path) -> None:

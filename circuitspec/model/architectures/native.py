@@ -23,10 +23,13 @@ _NORMS: dict[str | None, tuple[Literal["layer", "rms", "none"], bool]] = {
 
 def read(config: Config) -> Reading:
     """A HookedTransformer configuration."""
-    kind = config.get("normalization_type", "LN")
+    kind = norm_name(config)
     norm = _NORMS.get(kind.upper() if isinstance(kind, str) else kind)
     common.refuse_if(norm is None, f"normalization_type {kind!r}", "no such norm is known here")
     assert norm is not None
+    common.refuse_if(
+        bool(config.get("final_rms")) and norm[0] == "none", "final_rms", "there is no other norm"
+    )
     positions = (config.get("positional_embedding_type", "standard") or "none").lower()
     common.refuse_if(
         positions not in ("standard", "none"),
@@ -40,6 +43,7 @@ def read(config: Config) -> Reading:
         "use_qk_norm",
         "scale_attn_by_inverse_layer_idx",
         "use_normalization_before_and_after",
+        "shortformer_pos",
     ):
         common.refuse_if(bool(config.get(option)), option, "the engine would compute it wrongly")
     for option in ("attn_scores_soft_cap", "output_logits_soft_cap"):
@@ -84,6 +88,12 @@ def read(config: Config) -> Reading:
         final_norm="rms" if config.get("final_rms") else norm[0],
         norm_affine=norm[1],
     )
+
+
+def norm_name(config: Config) -> str | None:
+    """HookedTransformer's name of the norm; older checkpoints have it under `normalization`."""
+    name: str | None = config.get("normalization_type", config.get("normalization", "LN"))
+    return name
 
 
 def _divisor(config: Config, d_head: int) -> float:
