@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from circuitspec import __version__
-from circuitspec.cli import check, expand, explain, fmt, prompts, verify
+from circuitspec.cli import check, expand, explain, fmt, prompts, scan, verify
 from circuitspec.cli.output import write
 
 EPILOG = """\b
 From an idea to a verdict:
+  circuitspec scan MODEL TASK         where in the model to look
   circuitspec check spec.circuit      the mistakes in it, at once and without a model
   circuitspec expand spec.circuit     what it says: every node and edge
   circuitspec prompts spec.circuit    what it will be tested on
@@ -59,6 +60,9 @@ app.command(epilog=verify.EPILOG, short_help="Decide whether a model bears out a
 )
 app.command(epilog=check.EPILOG, short_help="Find a spec's mistakes, at once, without a model.")(
     check.check
+)
+app.command(epilog=scan.EPILOG, short_help="Look for a circuit: every node by every measure.")(
+    scan.scan
 )
 app.command(epilog=prompts.EPILOG, short_help="Print every prompt a run can use.")(prompts.prompts)
 app.command(epilog=expand.EPILOG, short_help="Print the nodes and edges a spec stands for.")(

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from circuitspec.cli.exits import Exit
+from circuitspec.cli.output import write
 
 EPILOG = """\b
 Examples:
   circuitspec expand specs/ioi_mini.circuit
   circuitspec expand specs/rivals.circuit --hypothesis literature | grep a9.h9
+  diff <(circuitspec expand a.circuit) <(circuitspec expand b.circuit)
 """
 
 
@@ -23,9 +24,13 @@ def expand(
         typer.Option("--hypothesis", metavar="NAME", help="Only this hypothesis of the file."),
     ] = None,
 ) -> None:
-    """Print the flat list of nodes and edges that a spec's roles stand for."""
+    """Print what a spec says as a flat list, one fact a line.
+
+    Members, places, edges and claims, each line complete in itself and sorted, so that `diff` of
+    two expansions shows what two hypotheses differ in.
+    """
     from circuitspec.cli.selection import load_or_exit, select
+    from circuitspec.hypothesis.expand import expand as facts
 
     loaded = load_or_exit(spec, prompts=False)
-    for bound in select(loaded, hypothesis):
-        raise typer.Exit(Exit.CLEAN)
+    write("\n".join(facts(bound.hypothesis) for bound in select(loaded, hypothesis)))

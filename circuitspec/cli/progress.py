@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+from threading import Lock, Timer
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,16 +15,25 @@ PATIENCE = 2.0
 
 
 class ProgressBar:
-    """Called with (done, total, what) from time to time; draws itself where somebody looks on."""
+    """Called with (done, total, what) from time to time; draws itself where somebody looks on.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Until the first call there is no telling how long it takes: the bar only moves to and fro.
+    """
+
+    def __init__(self, what: str = "starting", stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._started = time.monotonic()
-        self._watched = self._stream.isatty()
+        self._what = what
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._timer: Timer | None = None
+        self._lock = Lock()
+        self._state: tuple[float, float | None, str] = (0.0, None, what)
 
     def __enter__(self) -> ProgressBar:
+        if self._stream.isatty():
+            self._timer = Timer(PATIENCE, self._start)
+            self._timer.daemon = True
+            self._timer.start()
         return self
 
     def __exit__(
@@ -33,21 +42,26 @@ class ProgressBar:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self._timer = None
+            if self._progress is not None:
+                self._progress.stop()
 
     def __call__(self, done: float, total: float, what: str) -> None:
         """Say how far the work is, in any unit that grows evenly with time."""
-        if not self._watched:
-            return
-        if self._progress is None:
-            if time.monotonic() - self._started < PATIENCE:
-                return
-            self._start()
+        with self._lock:
+            self._state = (done, total, what)
+            self._update()
+
+    def _update(self) -> None:
         if self._progress is not None and self._task is not None:
+            done, total, what = self._state
             self._progress.update(self._task, completed=done, total=total, description=what)
 
     def _start(self) -> None:
+        """Draw the bar; called by the timer, in a thread of its own."""
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -57,13 +71,17 @@ class ProgressBar:
             TimeRemainingColumn,
         )
 
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=self._stream),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None)
-        self._progress.start()
+        with self._lock:
+            if self._timer is None:
+                return
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._task = self._progress.add_task(self._what, total=None)
+            self._update()
+            self._progress.start()

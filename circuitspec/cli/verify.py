@@ -98,14 +98,11 @@ def verify(
     Prints each claim with its measured value, confidence interval, threshold and verdict: holds,
     refuted, inconclusive, or invalid with the reason.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        say(f"verify needs {', '.join(missing)}, which is not installed. Run:\n    {INSTALL}")
-        raise typer.Exit(Exit.WRONG)
-    from circuitspec.verification import Options
-    from circuitspec.verification import verify as decide
+    require_extras("verify")
+    with ProgressBar("loading") as progress:
+        from circuitspec.verification import Options  # torch: seconds
+        from circuitspec.verification import verify as decide
 
-    with ProgressBar() as progress:
         result, diagnostics = decide(
             spec,
             options=Options(
@@ -135,6 +132,14 @@ def verify(
 
         say(f"{summary(result)}; written to {output}")
     raise typer.Exit(exit_of(result))
+
+
+def require_extras(command: str) -> None:
+    """End the command with what to run, where the packages that compute are not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        say(f"{command} needs {', '.join(missing)}, which is not installed. Run:\n    {INSTALL}")
+        raise typer.Exit(Exit.WRONG)
 
 
 def _text(result: RunResult, form: VerifyFormat, spec: Path, *, to_file: bool) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from circuitspec.language.nodes import Head, Input, Mlp, depth
 from circuitspec.report.json import Json, plain
-from circuitspec.report.numbers import decimals_for, fixed, short
+from circuitspec.report.numbers import fixed, short
 from circuitspec.report.terminal import GAP, NARROWEST, fold, to_string
+
+if TYPE_CHECKING:
+    from circuitspec.claims.scan import ScanResult
 
 SCHEMA = "circuitspec.scan/1"
 QUIET = 0.02
@@ -45,77 +50,126 @@ class Grid:
         return max(found, default=0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """A model swept over a task: the unmodified metric and one grid a method."""
-
-    model: str
-    task: str
-    metric: str
-    mean: float
-    interval: tuple[float, float] | None
-    n: int
-    seed: int
-    grids: tuple[Grid, ...]
-    seconds: float = 0.0
+CAPTIONS = {
+    "knockout": (
+        "change of the metric when the output becomes its mean over the template's reference"
+        " prompts: negative, and the model needs it"
+    ),
+    "patch": "change of the metric when the output comes from the paired counterfactual",
+    "direct": "the same, when only the logits see it (path patching, nothing between)",
+    "dla": "what the output adds to the metric through the final norm (direct logit attribution)",
+}
+ATTENTION = "attention"
 
 
-def document(scan: Scan) -> Json:
+def grids_of(result: ScanResult) -> tuple[Grid, ...]:
+    """A grid a measure, nodes by positions, and one of attention: heads by (query → key)."""
+    columns = tuple(dict.fromkeys(cell.element.position for cell in result.cells))
+    rows = sorted({cell.element.node for cell in result.cells}, key=depth_and_index)
+    at = {(cell.element.node, cell.element.position): cell.effects for cell in result.cells}
+    measures = tuple(dict.fromkeys(name for effects in at.values() for name in effects))
+    grids = []
+    for measure in measures:
+        values = {key: effects.get(measure) for key, effects in at.items()}
+        kept = [p for p in columns if any(values.get((node, p)) is not None for node in rows)]
+        grids.append(
+            Grid(
+                name=measure,
+                caption=CAPTIONS.get(measure, measure),
+                unit=result.metric,
+                rows=tuple(str(node) for node in rows),
+                columns=tuple(str(p) for p in kept),
+                values=tuple(tuple(values.get((node, p)) for p in kept) for node in rows),
+            )
+        )
+    return (*grids, *_attention(result))
+
+
+def _attention(result: ScanResult) -> Iterator[Grid]:
+    if not result.gazes:
+        return
+    order = {position: i for i, position in enumerate(result.positions)}
+    pairs = sorted({(g.query, g.key) for g in result.gazes}, key=lambda p: [order[x] for x in p])
+    heads = sorted({g.head for g in result.gazes})
+    seen = {(g.head, g.query, g.key): g.attention for g in result.gazes}
+    yield Grid(
+        name=ATTENTION,
+        caption="mean attention from a position (before the arrow) to another",
+        unit="share of 1",
+        rows=tuple(map(str, heads)),
+        columns=tuple(f"{query}→{key}" for query, key in pairs),
+        values=tuple(tuple(seen.get((head, *pair)) for pair in pairs) for head in heads),
+    )
+
+
+def depth_and_index(node: Head | Mlp | Input) -> tuple[int, int, int]:
+    """Nodes in the order of the model: the input, then each layer's heads before its MLP."""
+    return (*depth(node), node.index if isinstance(node, Head) else 0)
+
+
+def document(result: ScanResult) -> Json:
     """The scan as plain values for JSON, unrounded."""
     return {
         "schema": SCHEMA,
-        "model": scan.model,
-        "task": scan.task,
-        "metric": scan.metric,
-        "mean": plain(scan.mean),
-        "interval": plain(scan.interval),
-        "n": scan.n,
-        "seed": scan.seed,
-        "grids": [
+        "model": result.model,
+        "task": result.task,
+        "metric": result.metric,
+        "baseline": result.baseline,
+        "mean": plain(result.mean),
+        "n": result.n,
+        "seed": result.seed,
+        "cells": [
             {
-                "name": grid.name,
-                "caption": grid.caption,
-                "unit": grid.unit,
-                "rows": list(grid.rows),
-                "columns": list(grid.columns),
-                "values": plain(grid.values),
+                "node": str(cell.element.node),
+                "position": str(cell.element.position),
+                **plain(cell.effects),
             }
-            for grid in scan.grids
+            for cell in result.cells
         ],
-        "seconds": scan.seconds,
+        "attention": [
+            {
+                "head": str(gaze.head),
+                "query": str(gaze.query),
+                "key": str(gaze.key),
+                "attention": plain(gaze.attention),
+            }
+            for gaze in result.gazes
+        ],
     }
 
 
 def render(
-    scan: Scan, *, width: int = 100, color: bool = False, most: int | None = 24, top: int = 10
+    result: ScanResult,
+    *,
+    width: int = 100,
+    color: bool = False,
+    most: int | None = 24,
+    top: int = 10,
 ) -> str:
     """Every grid as a table, at most `most` rows each (the strongest), and the `top` cells of all.
 
     With colour, cells are shaded (red raises the metric, blue lowers it); without, small values
     are dots, so that the large ones stand out on paper too.
     """
-    return to_string(lines(scan, width=width, most=most, top=top), width=width, color=color)
+    return to_string(lines(result, width=width, most=most, top=top), width=width, color=color)
 
 
-def lines(scan: Scan, *, width: int = 100, most: int | None = 24, top: int = 10) -> list[Text]:
+def lines(
+    result: ScanResult, *, width: int = 100, most: int | None = 24, top: int = 10
+) -> list[Text]:
     """The report as styled lines."""
     width = max(width, NARROWEST)
-    decimals = decimals_for(scan.mean, scan.interval)
-    interval = (
-        f" [{fixed(scan.interval[0], decimals)}, {fixed(scan.interval[1], decimals)}]"
-        if scan.interval
-        else ""
-    )
+    grids = grids_of(result)
+    title = f"{result.model} on {result.task}"
     head = (
-        f"{scan.metric} {fixed(scan.mean, decimals)}{interval} unmodified;"
-        f" n {scan.n}, seed {scan.seed}"
+        f"{result.metric} {short(result.mean)} unmodified; baseline {result.baseline};"
+        f" n {result.n}, seed {result.seed}"
     )
-    out = [Text(line, style="bold") for line in fold(f"{scan.model} on {scan.task}", width)]
+    out = [Text(line, style="bold") for line in fold(title, width)]
     out += [Text(line, style="dim") for line in fold(head, width)]
-    for grid in scan.grids:
+    for grid in grids:
         out += [Text(), *_grid(grid, width, most)]
-    out += [Text(), *_ranking(scan, width, top)]
-    return out
+    return [*out, Text(), *_ranking(grids, width, top)]
 
 
 def _grid(grid: Grid, width: int, most: int | None) -> Iterator[Text]:
@@ -138,11 +192,11 @@ def _grid(grid: Grid, width: int, most: int | None) -> Iterator[Text]:
         heads = [_right(grid.columns[j], sizes[j]) for j in block]
         yield Text(" " * label + GAP + GAP.join(heads), style="dim")
         for i, row in zip(kept, cells, strict=True):
-            line = Text(grid.rows[i].ljust(label))
+            shaded = Text(grid.rows[i].ljust(label))
             for j in block:
-                line.append(GAP)
-                line.append(_right(row[j], sizes[j]), style=_shade(grid.values[i][j], largest))
-            yield line
+                shaded.append(GAP)
+                shaded.append(_right(row[j], sizes[j]), style=_shade(grid.values[i][j], largest))
+            yield shaded
     hidden = len(grid.rows) - len(kept)
     if hidden:
         yield Text(f"{hidden} weaker rows not shown", style="dim")
@@ -192,9 +246,9 @@ def _right(text: str, width: int) -> str:
     return " " * (width - cell_len(text)) + text
 
 
-def _ranking(scan: Scan, width: int, top: int) -> Iterator[Text]:
+def _ranking(grids: tuple[Grid, ...], width: int, top: int) -> Iterator[Text]:
     """The strongest cells of each grid, side by side as a reader would list them."""
-    for grid in scan.grids:
+    for grid in grids:
         ranked = sorted(
             (
                 (abs(v), f"{row} @ {column} {short(v, 3)}".replace(" ", TIED))

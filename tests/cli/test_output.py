@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -70,14 +71,15 @@ def test_width(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_bar_where_nobody_looks_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_module, "PATIENCE", 0.0)
     stream = io.StringIO()
-    with ProgressBar(stream) as bar:
+    with ProgressBar(stream=stream) as bar:
+        time.sleep(0.05)
         bar(1, 10, "running")
     assert stream.getvalue() == ""
 
 
 def test_no_bar_for_what_is_soon_over() -> None:
     stream = Terminal()
-    with ProgressBar(stream) as bar:
+    with ProgressBar(stream=stream) as bar:
         bar(1, 10, "running")
     assert stream.getvalue() == ""
 
@@ -85,8 +87,15 @@ def test_no_bar_for_what_is_soon_over() -> None:
 def test_a_bar_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_module, "PATIENCE", 0.0)
     stream = Terminal()
-    with ProgressBar(stream) as bar:
-        bar(1, 4, "running")
-        bar(3, 4, "judging [not markup]")
-    assert "judging [not markup]" in stream.getvalue()
-    assert "75%" in stream.getvalue()
+    with ProgressBar("loading [not markup]", stream) as bar:
+        wait_for("loading [not markup]", stream)
+        bar(3, 4, "judging")
+        wait_for("75%", stream)
+    assert "judging" in stream.getvalue()
+
+
+def wait_for(text: str, stream: io.StringIO) -> None:
+    deadline = time.monotonic() + 20
+    while text not in stream.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert text in stream.getvalue()
