@@ -12,7 +12,7 @@ from circuitspec.hypothesis.places import meet
 from circuitspec.hypothesis.product import fits, reads
 from circuitspec.hypothesis.records import Circuit, CutSet, Edge, Element, Hypothesis, Place
 from circuitspec.hypothesis.sets import leaving
-from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.hypothesis.shape import ModelShape, exists
 from circuitspec.hypothesis.task_text import TaskInfo, task_info
 from circuitspec.language.nodes import (
     ALL_POSITIONS,
@@ -68,17 +68,6 @@ def edges_of(cut: CutSet, circuit: Circuit, info: TaskInfo) -> frozenset[Edge]:
     if not cut.elements:
         return cut.edges
     return leaving(cut.elements, circuit.edges, info) | cut.edges
-
-
-def exists(node: Input | Head | Mlp | Logits, shape: ModelShape) -> bool:
-    """Whether a model of that shape has the node."""
-    match node:
-        case Head(layer=layer, index=index):
-            return layer < shape.n_layers and index < shape.n_heads
-        case Mlp(layer=layer):
-            return shape.has_mlps and layer < shape.n_layers
-        case Input() | Logits():
-            return True
 
 
 def kept_nodes(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
 
-from circuitspec.hypothesis.measures import Doing, check_measure
+from circuitspec.hypothesis.ablation import ablation_of
 from circuitspec.hypothesis.members import UNKNOWN, Scope, duplicate
 from circuitspec.hypothesis.minimality import minimality
 from circuitspec.hypothesis.patches import baseline_name, path_patch
 from circuitspec.hypothesis.places import positions
+from circuitspec.hypothesis.protocols import Actions, merged
 from circuitspec.hypothesis.records import (
     AblateComplement,
     AblateSet,
-    Ablation,
     ActivationPatch,
     Claim,
     Completeness,
@@ -22,45 +20,15 @@ from circuitspec.hypothesis.records import (
     Denoise,
     EdgeStatement,
     Intervention,
-    Requirement,
     Scrub,
 )
-from circuitspec.hypothesis.report import Report, listing
+from circuitspec.hypothesis.report import Report
+from circuitspec.hypothesis.requirements import requirements_of
 from circuitspec.hypothesis.sets import cut_set, elements_of, named_set, without_kept
-from circuitspec.hypothesis.text import requirement_text
 from circuitspec.language import syntax
-from circuitspec.language.diagnostics import Label
-from circuitspec.language.syntax import Action, HypothesisStatement
+from circuitspec.language.syntax import HypothesisStatement
 
-NO_ABLATION = "H020"
-PARTIAL_VALUE = "H021"
 NO_DRAWS = "H023"
-NO_REQUIREMENT = "H024"
-NO_LEVEL = "H025"
-CONFLICT = "H026"
-NO_TOLERANCE = "H032"
-
-A = TypeVar("A", bound=Action)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Actions:
-    """A claim's actions by kind, its protocol's filled in where the claim has none of its own."""
-
-    ablate: syntax.Ablate | None = None
-    patch: syntax.Patch | None = None
-    scrub: syntax.Scrub | None = None
-    run: syntax.Run | None = None
-    knockouts: syntax.Knockouts | None = None
-    each: syntax.Each | None = None
-    accept: syntax.Accept | None = None
-    until: syntax.Until | None = None
-    given: list[syntax.Given] = field(default_factory=list)
-
-    def interventions(self) -> list[Action]:
-        """What changes the model, at most one of which a claim may have."""
-        ablate = None if self.ablate is None or self.ablate.targets is None else self.ablate
-        return [a for a in (ablate, self.patch, self.scrub, self.run) if a is not None]
 
 
 def claims_of(
@@ -111,18 +79,18 @@ def _claim(
             )
         protocol = protocols.get(name or "")
         resolved = protocol is not None
-    actions = _merged(expect, protocol, report)
+    actions = merged(expect, protocol, report)
     by = actions.ablate.by if actions.ablate else None
     given = [_given(g, scope, edges, report) for g in actions.given]
     each = actions.each and minimality(actions.each, by, scope, edges, report)
     completeness = actions.knockouts and _knockouts(actions.knockouts, scope, edges, report)
     intervention = _intervention(actions, scope, edges, report)
-    ablation = _ablation(expect, actions, protocols, scope, report, resolved)
+    ablation = ablation_of(expect, actions, protocols, scope, report, resolved)
     at_most = actions.until.at_most if actions.until else None
     if actions.accept is not None and actions.accept.what.text != "blind":
         what = actions.accept.what
         report.unknown(UNKNOWN, "thing a claim may accept", what.text, what.span, ("blind",))
-    requirements = _requirements(
+    requirements = requirements_of(
         expect, actions, scope, report, ablation is not None or not resolved
     )
     failed = (
@@ -130,6 +98,7 @@ def _claim(
         or (actions.each and each is None)
         or (actions.knockouts and completeness is None)
         or (actions.interventions() and intervention is None)
+        or (actions.cuts() and ablation is None)
         or not resolved
         or not requirements
     )
@@ -151,157 +120,8 @@ def _claim(
     )
 
 
-def _merged(expect: syntax.Expect, protocol: syntax.Protocol | None, report: Report) -> _Actions:
-    own = _sorted(expect.actions, report)
-    stated = own.interventions()
-    if len(stated) > 1:
-        report.error(
-            CONFLICT,
-            f"the claim `{expect.name}` does two things at once",
-            stated[1].span,
-            hint="make two claims of it; `given ablated ROLE` adds a further knock-out",
-            labels=(Label(span=stated[0].span, message="the first is here"),),
-        )
-    if protocol is None:
-        return own
-    shared = _sorted(protocol.actions, report)
-    if shared.ablate is not None:
-        mine = own.ablate or syntax.Ablate(span=shared.ablate.span)
-        targets = mine.targets if stated else mine.targets or shared.ablate.targets
-        own.ablate = syntax.Ablate(
-            targets=targets,
-            by=mine.by or shared.ablate.by,
-            value=mine.value or shared.ablate.value,
-            span=mine.span,
-        )
-    if not stated:
-        own.patch, own.scrub, own.run = shared.patch, shared.scrub, shared.run
-    own.knockouts = own.knockouts or shared.knockouts
-    own.each = own.each or shared.each
-    own.accept = own.accept or shared.accept
-    own.until = own.until or shared.until
-    own.given = [*shared.given, *own.given]
-    return own
-
-
-def _sorted(actions: tuple[Action, ...], report: Report) -> _Actions:
-    found = _Actions()
-    for action in actions:
-        match action:
-            case syntax.Ablate():
-                found.ablate = _only(found.ablate, action, report)
-            case syntax.Patch():
-                found.patch = _only(found.patch, action, report)
-            case syntax.Scrub():
-                found.scrub = _only(found.scrub, action, report)
-            case syntax.Run():
-                found.run = _only(found.run, action, report)
-            case syntax.Knockouts():
-                found.knockouts = _only(found.knockouts, action, report)
-            case syntax.Each():
-                found.each = _only(found.each, action, report)
-            case syntax.Accept():
-                found.accept = _only(found.accept, action, report)
-            case syntax.Until():
-                found.until = _only(found.until, action, report)
-            case syntax.Given():
-                found.given.append(action)
-    return found
-
-
-def _only(first: A | None, action: A, report: Report) -> A:
-    if first is None:
-        return action
-    word = type(action).__name__.lower()
-    report.error(
-        CONFLICT,
-        f"a second `{word}` in one claim",
-        action.span,
-        hint="make two claims of it, or name everything in one line",
-        labels=(Label(span=first.span, message="the first is here"),),
-    )
-    return first
-
-
-def _ablation(
-    expect: syntax.Expect,
-    actions: _Actions,
-    protocols: Mapping[str, syntax.Protocol],
-    scope: Scope,
-    report: Report,
-    resolved: bool,
-) -> Ablation | None:
-    """What cutting means in a claim. Missing parts are an error where anything is cut."""
-    ablate = actions.ablate
-    cuts = bool(actions.knockouts or actions.each or actions.given)
-    cuts = cuts or (ablate is not None and ablate.targets is not None)
-    if ablate is None or ablate.by is None or ablate.value is None:
-        missing = [
-            what
-            for what, there in (
-                ("at what granularity (`by nodes` or `by edges`)", ablate and ablate.by),
-                (
-                    "what takes its place (`with mean from D over template`)",
-                    ablate and ablate.value,
-                ),
-            )
-            if not there
-        ]
-        if (cuts or ablate is not None) and resolved:
-            add = "`ablate by nodes with mean from D over template`"
-            hint = f"add {add}"
-            if protocols and expect.under is None:
-                hint = f"let it stand `under` a protocol ({listing(protocols)}), or {hint}"
-            report.error(
-                NO_ABLATION,
-                f"`{expect.name}` cuts something and does not say {' nor '.join(missing)}",
-                (ablate or expect.name).span,
-                hint=hint,
-            )
-        return None
-    return _value(ablate.by, ablate.value, scope, report)
-
-
-def _value(by: str, value: syntax.AblationValue, scope: Scope, report: Report) -> Ablation | None:
-    needed = {
-        "zero": (),
-        "mean": ("baseline", "over"),
-        "resample": ("baseline", "draws"),
-        "counterfactual": ("baseline",),
-        "noise": ("scale",),
-    }[value.kind]
-    missing = [part for part in needed if getattr(value, part) is None]
-    if missing:
-        full = {
-            "mean": "mean from D over template",
-            "resample": "resample from D draws 4",
-            "counterfactual": "counterfactual from D",
-            "noise": "noise 3.0",
-        }[value.kind]
-        report.error(
-            PARTIAL_VALUE,
-            f"`{value.kind}` does not say its {' nor its '.join(missing)}",
-            value.span,
-            hint=f"write `{full}`",
-        )
-        return None
-    baseline: str | None = None
-    if value.baseline is not None:
-        baseline = baseline_name(value.baseline, scope, report)
-        if baseline is None:
-            return None
-    return Ablation(
-        by="edges" if by == "edges" else "nodes",
-        kind=value.kind,
-        baseline=baseline,
-        over=value.over,
-        draws=1 if value.draws is None else value.draws,
-        scale=None if value.scale is None else value.scale.value,
-    )
-
-
 def _intervention(
-    actions: _Actions, scope: Scope, edges: tuple[EdgeStatement, ...], report: Report
+    actions: Actions, scope: Scope, edges: tuple[EdgeStatement, ...], report: Report
 ) -> Intervention | None:
     stated = actions.interventions()
     match stated[0] if stated else None:
@@ -392,62 +212,3 @@ def _knockouts(
     if not complete:
         return None
     return Completeness(named=tuple(once.values()), random=stated.random or 0, greedy=stated.greedy)
-
-
-def _requirements(
-    expect: syntax.Expect, actions: _Actions, scope: Scope, report: Report, ablation: bool
-) -> tuple[Requirement, ...]:
-    """The requirements that hold together; empty if there is none, or if one is wrong."""
-    if not expect.requirements:
-        report.error(
-            NO_REQUIREMENT,
-            f"`{expect.name}` claims nothing",
-            expect.name.span,
-            hint="add a `require` line with a measure, a threshold and a confidence",
-        )
-        return ()
-    doing = Doing(
-        run=bool(actions.interventions() or actions.given or actions.knockouts or actions.each),
-        scrub=actions.scrub is not None,
-        knockouts=actions.knockouts is not None,
-        each=actions.each is not None,
-        # What is missing has been said once, about the claim: measures need not repeat it.
-        ablation=ablation or actions.ablate is not None or actions.knockouts is not None,
-    )
-    exact = scope.info.sample is not None and scope.info.sample.evaluation == "all"
-    found: list[Requirement] = []
-    good = True
-    for stated in expect.requirements:
-        sides = (stated.left, stated.right)
-        for side in sides:
-            good = check_measure(side, doing, scope, report) and good
-        if stated.level is None and not exact:
-            report.error(
-                NO_LEVEL,
-                f"`{requirement_text(stated)}` does not say with what confidence",
-                stated.span,
-                hint="add `ci 95`",
-            )
-            good = False
-        if stated.operator in ("within", "==") and stated.tolerance is None:
-            report.error(
-                NO_TOLERANCE,
-                f"`{requirement_text(stated)}` does not say how near is near enough",
-                stated.span,
-                hint="write `== VALUE +- TOLERANCE`",
-            )
-            good = False
-        found.append(
-            Requirement(
-                text=requirement_text(stated),
-                left=stated.left,
-                operator=stated.operator,
-                right=stated.right,
-                tolerance=None if stated.tolerance is None else stated.tolerance.value,
-                # The whole population has no interval: the level is never read.
-                level=95.0 if stated.level is None else float(stated.level.text),
-                each=stated.each,
-                span=stated.span,
-            )
-        )
-    return tuple(found) if good else ()

@@ -255,8 +255,16 @@ def _bad_argument(name: str, argument: Expr, scope: Scope, report: Report) -> bo
 
 def _one_metric(name: str, measure: Expr, scope: Scope, report: Report) -> bool:
     metrics = scope.info.metrics
-    if len(metrics) <= 1:
+    if len(metrics) == 1 or not scope.info.known:
         return True
+    if not metrics:
+        report.error(
+            BAD_ARGUMENT,
+            f"`{name}` is of a metric, and the task has none",
+            measure.span,
+            hint="add one to the task: `metric logit_diff = logit(A) - logit(B)`",
+        )
+        return False
     report.error(
         BAD_ARGUMENT,
         f"`{name}` could be of any of {len(metrics)} metrics",

@@ -139,7 +139,7 @@ class PatchedPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPatch:
-    """`patch all|each A -> B.ch from D direct|through mlps`; `each`: one pair a sender, receiver."""
+    """`patch all|each A -> B.ch from D direct|through mlps`; `each`: one pair a sender and read."""
 
     mode: Literal["all", "each"]
     pairs: tuple[PatchedPair, ...]

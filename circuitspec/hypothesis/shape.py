@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitspec.language.nodes import Head, Input, Logits, Mlp
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
@@ -30,3 +32,14 @@ class ModelShape:
     causal: bool = True
     norm: Literal["layer", "rms", "none"] = "layer"
     positional: Literal["learned", "rotary", "none"] = "learned"
+
+
+def exists(node: Input | Head | Mlp | Logits, shape: ModelShape) -> bool:
+    """Whether a model of that shape has the node."""
+    match node:
+        case Head(layer=layer, index=index):
+            return layer < shape.n_layers and index < shape.n_heads
+        case Mlp(layer=layer):
+            return shape.has_mlps and layer < shape.n_layers
+        case Input() | Logits():
+            return True

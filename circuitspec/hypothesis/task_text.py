@@ -74,6 +74,15 @@ class TaskInfo:
             return True
         return label in template.labels
 
+    def stands(self, label: str) -> bool:
+        """Whether a label has a place in some template."""
+        return any(self.stands_in(label, t) for t in self.templates)
+
+    def place_of(self, expression: Expr) -> Position | None:
+        """The place an expression names (`S1`, `S1[-1]`, `S1 + 1`), aliases written out."""
+        position = _alias(expression)
+        return None if position is None else self.canonical(position)
+
     def canonical(self, position: Position) -> Position:
         """The position with declared aliases written out: `NEXT` for `position NEXT = S1 + 1`."""
         seen: set[str] = set()

@@ -1,0 +1,30 @@
+"""H055: a mean over reference prompts that the task does not draw."""
+
+from __future__ import annotations
+
+from circuitspec.hypothesis.checks.rule import Findings
+from circuitspec.hypothesis.records import Hypothesis
+from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.hypothesis.task_text import TaskInfo
+from circuitspec.language.diagnostics import Diagnostic
+
+NAME = "no-reference-prompts"
+CODE = "H055"
+
+
+def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
+    """One finding a task: means are taken of reference prompts, never of those that are judged."""
+    if info.sample is None or info.sample.reference is not None:
+        return ()
+    for claim in hypothesis.claims:
+        if claim.ablation is not None and claim.ablation.kind == "mean":
+            return (
+                Diagnostic(
+                    code=CODE,
+                    message=f"`{claim.name}` takes a mean of `{claim.ablation.baseline}`, "
+                    "and the task draws no reference prompts to take it of",
+                    span=info.sample.span,
+                    hint="write `sample evaluation 200, reference 200 each template, seed 0`",
+                ),
+            )
+    return ()

@@ -1,0 +1,52 @@
+"""H053: a number of draws, sets or prompts with which nothing can be decided."""
+
+from __future__ import annotations
+
+from circuitspec.hypothesis.checks.rule import Findings
+from circuitspec.hypothesis.checks.spans import actions
+from circuitspec.hypothesis.records import Hypothesis
+from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.hypothesis.task_text import TaskInfo
+from circuitspec.language import syntax
+from circuitspec.language.diagnostics import Diagnostic, Span
+
+NAME = "number-of-nothing"
+CODE = "H053"
+
+LEAST_SEQUENTIAL = 128
+"""Prompts from which a confidence sequence is looked at: its guarantee is asymptotic."""
+
+
+def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
+    """Counts of zero, noise of no strength, and sampling that ends before it may decide."""
+    found: list[Diagnostic] = []
+
+    def say(message: str, span: Span, hint: str) -> None:
+        found.append(Diagnostic(code=CODE, message=message, span=span, hint=hint))
+
+    for action in actions(hypothesis):
+        match action:
+            case syntax.Scrub(draws=int() as draws) if draws < 1:
+                say("a scrub without draws replaces nothing", action.span, "write `draws 4`")
+            case syntax.Ablate(value=syntax.AblationValue(draws=int() as draws) as value):
+                if draws < 1:
+                    say("no draw, no value to put in", value.span, "write `draws 4`")
+            case syntax.Ablate(value=syntax.AblationValue(scale=syntax.Number() as scale)):
+                if scale.value <= 0:
+                    say("noise of no strength changes nothing", scale.span, "write `noise 3.0`")
+            case syntax.Knockouts(random=number, greedy=greedy):
+                if number is not None and number < 1:
+                    say("no random set is drawn", action.span, "write `random 100`")
+                if greedy is not None and min(greedy) < 1:
+                    hint = "write `greedy 10x10x10`: runs, steps, candidates a step"
+                    say("this greedy search looks at nothing", action.span, hint)
+            case syntax.Until(at_most=at_most) if at_most < LEAST_SEQUENTIAL:
+                say(
+                    f"sampling until decided looks from {LEAST_SEQUENTIAL} prompts on, "
+                    f"and may take {at_most}",
+                    action.span,
+                    f"allow more: `until decided, at most {LEAST_SEQUENTIAL * 10}`",
+                )
+            case _:
+                pass
+    return tuple(found)

@@ -1,0 +1,129 @@
+"""H052: a requirement that no result could fail, or none could meet."""
+
+from __future__ import annotations
+
+from circuitspec.hypothesis.checks.rule import Findings
+from circuitspec.hypothesis.checks.spans import parts, requirements
+from circuitspec.hypothesis.measures import scale_of
+from circuitspec.hypothesis.records import Hypothesis
+from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.hypothesis.task_text import TaskInfo
+from circuitspec.hypothesis.text import expression_text
+from circuitspec.language import syntax
+from circuitspec.language.diagnostics import Diagnostic, Span
+from circuitspec.language.syntax import Expr
+
+NAME = "threshold-without-meaning"
+CODE = "H052"
+
+_FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+
+
+def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
+    """At most one finding a requirement and part of it: sides, bound, tolerance, confidence."""
+    found: list[Diagnostic] = []
+    for _, require in requirements(hypothesis):
+        found += _sides(require) or _bound(require)
+        found += _tolerance(require)
+        found += _level(require)
+    return tuple(found)
+
+
+def _say(message: str, span: Span, hint: str) -> list[Diagnostic]:
+    return [Diagnostic(code=CODE, message=message, span=span, hint=hint)]
+
+
+def _sides(require: syntax.Require) -> list[Diagnostic]:
+    sides = (require.left, require.right)
+    if not any(isinstance(p, syntax.Ref | syntax.Call) for side in sides for p in parts(side)):
+        return _say(
+            "this compares numbers and measures nothing",
+            require.span,
+            "name a metric or a measure: `require logit_diff >= 1.0 ci 95`",
+        )
+    if require.left == require.right:
+        text = expression_text(require.left)
+        return _say(
+            f"`{text}` is compared with itself",
+            require.span,
+            f"compare it with another run: `model.{text}`, `empty.{text}`",
+        )
+    return []
+
+
+def _number(expression: Expr) -> float | None:
+    match expression:
+        case syntax.Number():
+            return expression.value
+        case syntax.Unary(operand=syntax.Number() as number):
+            return -number.value
+        case _:
+            return None
+
+
+def _bound(require: syntax.Require) -> list[Diagnostic]:
+    measure, operator, limit = require.left, str(require.operator), require.right
+    value = _number(limit)
+    if value is None:
+        measure, limit = require.right, require.left
+        operator, value = _FLIPPED.get(operator, operator), _number(limit)
+    if value is None:
+        return []
+    scale, text = scale_of(measure), expression_text(measure)
+    written = expression_text(limit)
+    if scale == "any":
+        name = measure.name if isinstance(measure, syntax.Ref) else ""
+        if name in ("ratio", "recovered", "scrub_recovered") and abs(value) > 10:
+            return _say(
+                f"`{text}` is a fraction: {written} is {value * 100:g}%",
+                limit.span,
+                f"write `{value:g}%` or `{value / 100:g}`",
+            )
+        return []
+    top = 1.0 if scale == "share" else float("inf")
+    if value > top or value < 0:
+        says = "lies between 0 and 1" if scale == "share" else "is never negative"
+        percent = scale == "share" and 1 < value <= 100
+        hint = f"write `{value:g}%`" if percent else "choose a value it can take"
+        return _say(f"`{text}` {says}: {written} cannot be meant", limit.span, hint)
+    always = (operator == ">=" and value == 0) or (operator == "<=" and value == top)
+    never = (operator == ">" and value == top) or (operator == "<" and value == 0)
+    if always or never:
+        fact = "always holds" if always else "can never hold"
+        return _say(
+            f"`{text} {operator} {written}` {fact}",
+            limit.span,
+            "choose a threshold between what is claimed and the best alternative",
+        )
+    return []
+
+
+def _tolerance(require: syntax.Require) -> list[Diagnostic]:
+    tolerance = require.tolerance
+    if tolerance is None:
+        return []
+    if tolerance.value <= 0:
+        return _say(
+            "a band of no width holds no interval",
+            tolerance.span,
+            "say how near is near enough: `within 20% of ...`",
+        )
+    if require.operator == "within" and tolerance.value >= 1:
+        meant = f"`within {tolerance.text}%`" if not tolerance.percent else "`within 20%`"
+        return _say(
+            "this band reaches down to 0: a circuit that does nothing passes",
+            tolerance.span,
+            f"write {meant}",
+        )
+    return []
+
+
+def _level(require: syntax.Require) -> list[Diagnostic]:
+    level = require.level
+    if level is None:
+        return []
+    value = float(level.text)
+    if 50 <= value < 100:
+        return []
+    hint = f"write `ci {value * 100:g}`" if 0.5 <= value < 1 else "write `ci 95`"
+    return _say("a confidence is a percentage between 50 and 100", level.span, hint)
