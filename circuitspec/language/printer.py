@@ -1,6 +1,6 @@
 """Syntax tree → text in the one canonical layout, with its comments (`circuitspec fmt`).
 
-Two spaces a level, at most one blank line, lines of at most 100 columns where words allow, and
+Two spaces a level, at most one blank line, lines of at most 110 columns where words allow, and
 columns lined up in runs of like statements. There are no options. A comment on the line of a
 statement stays there; one on a line of its own stays above what it stood above; one inside a
 statement moves above it.
@@ -32,7 +32,7 @@ __all__ = [
     "to_text",
 ]
 
-WIDTH = 100
+WIDTH = 110
 INDENT = "  "
 SPREAD = 20
 """Columns line up where the widest cell is at most this much wider than the narrowest."""
@@ -120,13 +120,14 @@ class _Layout:
             own = self.pending(start)
             self.comments_before(start, indent)
             if len(self.lines) == before or not own:
-                if spaced:
-                    if self.lines and self.lines[-1] != "":
+                beside_block = n and (is_block(statement) or is_block(statements[n - 1]))
+                if spaced and (n == 0 or beside_block):
+                    if self.lines[-1] != "":
                         self.lines.append("")
                 elif statement.span.line:
                     if len(self.lines) > opened:
                         self.blank_line_as_before(statement.span.line)
-                elif n and (is_block(statement) or is_block(statements[n - 1])):
+                elif beside_block:
                     self.lines.append("")
             elif statement.span.line:
                 self.blank_line_as_before(statement.span.line)
@@ -140,9 +141,13 @@ class _Layout:
 
     def statement(self, statement: s.Located, indent: str, line: str | None = None) -> None:
         """One statement; `line` is its text where it was lined up with its neighbours."""
-        if isinstance(statement, Block) and is_block(statement):
-            self.block(statement, indent)
-        elif line is not None:
+        if isinstance(statement, Block):
+            if statement.doc is not None:
+                self.lines += [indent + line if line else "" for line in doc_lines(statement.doc)]
+            if is_block(statement):
+                self.block(statement, indent)
+                return
+        if line is not None:
             self.lines.append(indent + line)
         else:
             pieces = [piece for cell in cells(statement) for piece in cell]
@@ -150,10 +155,6 @@ class _Layout:
 
     def block(self, block: Block, indent: str) -> None:
         """A statement with braces: on one line where it holds a single short statement."""
-        if block.doc is not None:
-            self.lines += [
-                indent + line if line else "" for line in doc_lines(block.doc)
-            ]
         header = indent + heading(block)
         statements = contents(block)
         inside = block.span.end if block.span.line else 0
@@ -195,7 +196,7 @@ class _Layout:
 
     def continues(self, above: s.Located, below: s.Located, first: int, last: int) -> bool:
         """Whether a statement stands directly below one of its kind."""
-        if type(above) is not type(below) or is_block(below):
+        if type(above) is not type(below) or isinstance(below, Block):
             return False
         if not above.span.line or not below.span.line:
             return True
@@ -214,12 +215,14 @@ class _Layout:
         rows = {n: row for n, row in rows.items() if len(joined(row)) <= room}
         narrowest = min((len(row[0]) for row in rows.values()), default=0)
         rows = {n: row for n, row in rows.items() if len(row[0]) <= narrowest + SPREAD}
-        if len(rows) < 2:
-            return {}
-        for count in range(max(len(row) for row in rows.values()) - 1, 0, -1):
-            lined_up = lined_up_in(rows, count)
-            if all(len(line) <= room for line in lined_up.values()):
-                return lined_up
+        for count in range(max((len(row) for row in rows.values()), default=0) - 1, 0, -1):
+            chosen = rows
+            while len(chosen) > max(1, 2 * len(rows) // 3):
+                lined_up = lined_up_in(chosen, count)
+                widest = max(lined_up, key=lambda n: len(lined_up[n]))
+                if len(lined_up[widest]) <= room:
+                    return lined_up
+                chosen = {n: row for n, row in chosen.items() if n != widest}
         return {}
 
 
