@@ -28,7 +28,7 @@ class Interval:
 
     `low` and `high` may be infinite: that side is not bounded by the data. `sd` is √n times the
     standard error. `method` is one of `bca`, `bootstrap-t`, `hull` (the wider end of either on
-    each side), `wide hull` (the same with a tenth of the tails), `clopper-pearson`,
+    each side), `wide hull` (the same with less in the tails), `clopper-pearson`,
     `asymptotic-cs`, `beta-binomial-cs`, `enumerated`.
 
     `zero_variance`: no prompt differs from another of its template; the interval is a point, and
@@ -226,16 +226,19 @@ FEWEST = 16
 Choice = Literal["bca", "hull", "wide hull", "none"]
 
 
-def choose(n: int, strata: int, skewness: float, excess: float) -> tuple[Choice, str]:
+def choose(
+    n: int, strata: int, skewness: float, excess: float, level: float = 95.0
+) -> tuple[Choice, str]:
     """Which interval of a mean a verdict may be read from, and why when it is not plain BCa.
 
     What decides is the estimated skewness of the *mean*, γ = |skewness|/√n (the leading term of
     its departure from the normal law, Hall 1992, §2.6), its kurtosis term κ = excess/n, and how
-    thin the strata are.
+    thin the strata are. Both count (z/1.96)² times at a level above 95% whose normal quantile is z:
+    the further out the tail, the more they bend it.
 
     - `bca`: n ≥ 128, γ ≤ 0.1, κ ≤ 0.02, and 16 prompts a stratum or more on average;
     - `hull`, the more conservative of BCa and bootstrap-t: γ ≤ 0.2 (0.15 for n < 32 and n ≥ 512);
-    - `wide hull`, the same with a tenth of each tail: beyond that, for n ≥ 64;
+    - `wide hull`, the same with much less in the tails (`wide_level`): beyond that, for n ≥ 32;
     - `none`, so inconclusive: otherwise, and for n < 16 or where most strata are too thin to show
       their skewness.
     """
@@ -243,17 +246,23 @@ def choose(n: int, strata: int, skewness: float, excess: float) -> tuple[Choice,
         return "none", f"{n} prompts are too few for an interval of a mean (fewer than {FEWEST})"
     if isnan(skewness):
         return "none", "most templates have fewer than 3 prompts: their skewness cannot be seen"
-    gamma = abs(skewness) / sqrt(n)
+    further = max(1.0, (float(ndtri(tail(level))) / float(ndtri(0.025))) ** 2)
+    gamma = further * abs(skewness) / sqrt(n)
     if gamma > (0.15 if n < 32 or n >= 512 else 0.2):
         why = f"heavy tail: skewness {skewness:.1f} at n={n}"
-        return ("wide hull", why) if n >= 64 else ("none", why)
+        return ("wide hull", why) if n >= 32 else ("none", why)
     if n < 128:
         return "hull", f"n={n} is below 128"
     if n < 16 * strata:
         return "hull", f"fewer than 16 prompts a template ({n} in {strata})"
-    if gamma > 0.1 or excess / n > 0.02:
+    if gamma > 0.1 or further * excess / n > 0.02:
         return "hull", f"skewness {skewness:.1f}, excess kurtosis {excess:.1f} at n={n}"
     return "bca", ""
+
+
+def wide_level(level: float, n: int) -> float:
+    """The level of a wide hull: a tenth of each tail, and below n = 64 a hundredth."""
+    return 100.0 - (100.0 - level) / (10.0 if n >= 64 else 100.0)
 
 
 def resamples_for(level: float, resamples: int = RESAMPLES) -> int:
@@ -300,10 +309,10 @@ def mean_intervals(
         if flawed is not None or sample is None:
             assert flawed is not None
             return flawed
-        method, note = choose(sample.n, len(sample.groups), sample.skewness, sample.excess)
+        method, note = choose(sample.n, len(sample.groups), sample.skewness, sample.excess, level)
         if method == "bca":
             return _interval(sample, level, "bca", ends(level, _bca_ends))
-        used = 100.0 - (100.0 - level) / 10.0 if method == "wide hull" else level
+        used = wide_level(level, sample.n) if method == "wide hull" else level
         first, second = ends(used, _bca_ends), ends(used, _bootstrap_t_ends)
         hull = min(first[0], second[0]), max(first[1], second[1])
         made = _interval(sample, level, "hull" if method == "none" else method, hull, note)

@@ -304,7 +304,7 @@ def test_enumerated_is_exact() -> None:
         (200, 2, -2.83, 0.0, "wide hull"),
         (512, 2, 3.40, 0.0, "wide hull"),
         (64, 1, 1.61, 0.0, "wide hull"),
-        (63, 1, 1.61, 0.0, "none"),
+        (32, 1, 1.14, 0.0, "wide hull"),
         (31, 1, 0.9, 0.0, "none"),
         (32, 1, 0.9, 0.0, "hull"),
         (15, 1, 0.0, 0.0, "none"),
@@ -320,6 +320,14 @@ def test_the_choice_of_method(
     assert bool(why) == (method != "bca")
 
 
+def test_higher_levels_are_choosier() -> None:
+    """At 99.5% the normal quantile is 2.807: skewness and kurtosis count (2.807/1.96)² = 2.05."""
+    assert choose(200, 2, 0.7, 0.0)[0] == choose(200, 2, 0.68, 0.0, 99.5)[0] == "bca"
+    assert choose(200, 2, 0.7, 0.0, 99.5)[0] == choose(200, 2, 0.0, 2.0, 99.5)[0] == "hull"
+    assert choose(200, 2, 1.39, 0.0, 99.5)[0] == "wide hull"
+    assert choose(200, 2, 1.41, 0.0, 90.0)[0] == "bca"  # and never less choosy than at 95%
+
+
 def test_the_hull_is_the_wider_end_on_each_side() -> None:
     x = skewed(64)
     made = mean_interval(x, level=95, seed=1)
@@ -330,13 +338,18 @@ def test_the_hull_is_the_wider_end_on_each_side() -> None:
     assert first.low != second.low
 
 
-def test_a_heavy_tail_is_judged_on_a_tenth_of_the_tails_or_not_at_all() -> None:
+def test_a_heavy_tail_is_judged_on_thinner_tails_or_not_at_all() -> None:
     x = np.concatenate([np.random.default_rng(0).standard_normal(199), [60.0]])
     made = mean_interval(x, level=95, seed=1)
     assert made.method == "wide hull"
     assert made.trusted
     assert made.low == min(bca(x, level=99.5, seed=1).low, bootstrap_t(x, level=99.5, seed=1).low)
-    few = mean_interval(x[-40:], level=95, seed=1)
+    fewer = mean_interval(x[-40:], level=95, seed=1)
+    assert fewer.method == "wide hull"
+    assert fewer.low == min(
+        made(x[-40:], level=99.95, seed=1, resamples=39_999).low for made in (bca, bootstrap_t)
+    )
+    few = mean_interval(x[-31:], level=95, seed=1)
     assert not few.trusted
     assert "heavy tail" in few.note
 
