@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +17,10 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "less_equal": lambda a, b: a <= b,
 }
 
-TAIL = re.compile(r"\S*\Z")
+
+def last_word(text: str) -> str:
+    """What stands after the last space of a text."""
+    return "" if not text or text[-1].isspace() else text.rsplit(None, 1)[-1]
 
 
 def answer_words(expr: syntax.Expr, context: TaskContext, values: Mapping[str, str]) -> list[str]:
@@ -93,8 +95,7 @@ class Continuations:
 
         Raises ExpressionError where the word would change the prompt's own tokens, or is unknown.
         """
-        match = TAIL.search(text)
-        key = (match[0] if match else "", word)
+        key = (last_word(text), word)
         if key not in self._known:
             self._known[key] = self._find(text, ids, word)
         return self._known[key]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circuitspec.language import syntax
-from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span, has_errors
+from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Severity, Span, has_errors
 from circuitspec.language.nodes import Position
 from circuitspec.task.baselines import read_baseline
 from circuitspec.task.checks import check_resolved
@@ -88,7 +88,7 @@ def start(
     encoder = Encoder(TaskContext(task=resolved, tokenizer=tokenizer))
     # What is wrong with words shows even where other statements are wrong too.
     if all(g.words for g in resolved.groups):
-        encoder.check_words()
+        encoder.fit.check_words()
     diagnostics += encoder.findings.diagnostics()
     encoder.findings.found.clear()
     if has_errors(diagnostics):
@@ -165,7 +165,7 @@ class Builder:
         """The task's own distribution under a set's name, or None where a value is missing."""
         try:
             if not isinstance(count, syntax.Count):
-                return list(population(self.task, self.encoder.width))
+                return list(population(self.task, self.encoder.fit.width))
             return list(self._drawn(name, count))
         except ExpressionError as fault:
             self.encoder.findings.fault(fault, self.task.span, "give every prompt a value")
@@ -181,7 +181,7 @@ class Builder:
                 row = rows[i]
                 template = (row.template or "file") if row.text is not None else template
             key = (self.seed, name, template, i // len(rotation))
-            yield draw(self.task, template, key, self.encoder.width, row)
+            yield draw(self.task, template, key, self.encoder.fit.width, row)
 
     def _rows(self, name: str, total: int, count: syntax.Count) -> list[Row] | None:
         """Rows of the prompts file, none in both the evaluation and the reference sets."""
@@ -276,7 +276,12 @@ class Builder:
             try:
                 tried = [
                     transform(
-                        self.task, transformation, clean[i], streams[i], self.encoder.width, span
+                        self.task,
+                        transformation,
+                        clean[i],
+                        streams[i],
+                        self.encoder.fit.width,
+                        span,
                     )
                     for i in waiting
                 ]
@@ -354,6 +359,7 @@ class Builder:
                         f"same token, as in {same[0].text!r}",
                         span=self.task.metrics[name].span,
                         hint="draw them `distinct`, from words that differ in their first token",
+                        severity=Severity.ERROR if len(same) == len(prompts) else Severity.WARNING,
                     )
                 )
 

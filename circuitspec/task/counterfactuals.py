@@ -109,9 +109,10 @@ def _redraw(
     span: Span,
 ) -> str:
     taken = {clean.values[s] for s in named} | set(new.values())
-    group = task.group_of(slot)
+    group = task.group_of(task.source(slot))
     if group is not None and group.length is not None:
         return _sequence(group, taken, rng, span)
+    group = task.group_of(slot)
     if group is not None and group.distinct:
         taken |= {clean.values[n] for n in group.names if n not in named and n in clean.values}
     own = width(clean.text, slot, clean.values[slot])
@@ -121,7 +122,8 @@ def _redraw(
     if not words:
         raise ExpressionError(
             f"`{slot}` cannot be redrawn: no word is left that differs from "
-            f"{listing(sorted(taken))} and has as many tokens as `{clean.values[slot]}`",
+            f"{listing(sorted(taken))} and has as many tokens in template `{clean.text.name}` "
+            f"({own})",
             span,
             "add words to its list, or resample fewer slots",
         )

@@ -38,6 +38,13 @@ def as_number(value: Value) -> int | float:
     raise ExpressionError(f"{as_text(value)!r} is not a number")
 
 
+def as_truth(value: Value) -> bool:
+    """A condition's value: `"false"` and 0 are false. Raises ExpressionError for other words."""
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    return as_number(value) != 0
+
+
 def as_text(value: Value) -> str:
     """A value as a word: what a template prints, and what a table is asked for."""
     match value:
@@ -125,7 +132,7 @@ VALUE_FUNCTIONS: dict[str, ValueFunction] = {
     "sign": ValueFunction(1, 1, _sign),
     "equal": ValueFunction(2, None, _equal),
     "member": ValueFunction(2, 2, _member),
-    "choose": ValueFunction(3, 3, lambda a: a[1] if a[0] else a[2]),
+    "choose": ValueFunction(3, 3, lambda a: a[1] if as_truth(a[0]) else a[2]),
 }
 """Usable wherever values are: in computed slots, answers, positions' conditions and features."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from circuitspec.language import syntax
 from circuitspec.language.nodes import Position
 from circuitspec.task.expressions import Scope, canonical, evaluate
-from circuitspec.task.functions import ExpressionError, as_number
+from circuitspec.task.functions import ExpressionError, as_number, as_truth
 
 Places = tuple[int, ...]
 """Token indices from 0, BOS counted."""
@@ -105,7 +105,7 @@ class PlaceFinder:
                 return self._find(best)
             case "choose":
                 condition, yes, no = call.arguments
-                return self._find(yes if evaluate(condition, self.scope) else no)
+                return self._find(yes if as_truth(evaluate(condition, self.scope)) else no)
             case "span":
                 first, last = (self._find(a) for a in call.arguments)
                 if first[0] > last[-1]:

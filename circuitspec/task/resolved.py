@@ -143,12 +143,17 @@ class ResolvedTask:
         """The group a slot is drawn with, or None for a linked, computed or file slot."""
         return next((g for g in self.groups if slot in g.names), None)
 
+    def source(self, slot: str) -> str:
+        """The slot that a linked one takes its value from in the end; itself where not linked."""
+        seen: set[str] = set()
+        while slot in self.linked and slot not in seen:
+            seen.add(slot)
+            slot = self.linked[slot]
+        return slot
+
     def domain(self, slot: str) -> tuple[str, ...] | None:
         """The words a slot can be, in order; None where it is computed or a drawn sequence."""
-        source, seen = slot, set[str]()
-        while source in self.linked and source not in seen:
-            seen.add(source)
-            source = self.linked[source]
+        source = self.source(slot)
         group = self.group_of(source)
         if group is not None:
             return None if group.length is not None else group.words

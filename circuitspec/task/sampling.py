@@ -127,13 +127,14 @@ def assign(
     """
     text = text_of(task, template, row)
     needed = needs(task, text)
-    known = dict(values)
+    free = {n for g in task.groups for n in g.names} | set(task.linked)
+    known = {n: v for n, v in values.items() if n in needed or n not in free}
     scope = slot_scope(task, text, known)
     for name in task.order:
         if name in fixed:
             continue
         if name in task.linked:
-            if task.linked[name] in known:
+            if name in needed and task.linked[name] in known:
                 known[name] = known[task.linked[name]]
             continue
         try:
@@ -143,9 +144,7 @@ def assign(
                 raise fault
             # A slot that this template does not use may have no value in it.
             known.pop(name, None)
-    free = {n for g in task.groups for n in g.names} | set(task.linked)
-    kept = {n: v for n, v in known.items() if n in needed or n not in free}
-    return Assignment(template=template, values=kept, text=text, row=row)
+    return Assignment(template=template, values=known, text=text, row=row)
 
 
 def slot_scope(task: ResolvedTask, text: TemplateText, values: Mapping[str, str]) -> Scope:

@@ -1,0 +1,52 @@
+"""Mistakes met while prompts are made, gathered by what they are about.
+
+A list with forty words that are not one token gives one diagnostic that names them, and not forty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span
+from circuitspec.task.functions import ExpressionError
+from circuitspec.task.suggestions import listing
+
+
+@dataclass(slots=True)
+class _Gathered:
+    code: str
+    message: str
+    span: Span
+    hint: str
+    words: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Findings:
+    """Mistakes met while prompts are made, one for each code and subject."""
+
+    found: dict[tuple[str, str], _Gathered] = field(default_factory=dict)
+
+    def add(
+        self, code: str, subject: str, message: str, span: Span, hint: str, *words: str
+    ) -> None:
+        """A mistake about `subject`; `words` join those of earlier ones, in place of `{words}`."""
+        entry = self.found.setdefault((code, subject), _Gathered(code, message, span, hint))
+        entry.words.update(dict.fromkeys(words))
+
+    def fault(self, fault: ExpressionError, span: Span, hint: str) -> None:
+        """A fault of an expression; its own span and hint where it has them."""
+        where = span if fault.span is NO_SPAN else fault.span
+        self.add(fault.code, f"at {where.start}", fault.message, where, fault.hint or hint)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What was found, in the order in which it was met."""
+        return tuple(
+            Diagnostic(
+                code=g.code,
+                message=g.message.replace("{words}", listing(g.words)) if g.words else g.message,
+                span=g.span,
+                hint=g.hint,
+            )
+            for g in self.found.values()
+        )
