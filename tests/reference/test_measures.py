@@ -56,14 +56,12 @@ def test_measures_of_logits_by_hand() -> None:
 
 
 def test_kl_by_hand() -> None:
-    p, q = [0.5, 0.25, 0.25], [0.25, 0.25, 0.5]
+    p, q = [0.5, 0.25, 0.25], [0.8, 0.1, 0.1]
     log_p, log_q = (torch.tensor([v], dtype=torch.float64).log() for v in (p, q))
     expected = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
     assert kl(log_p + 3, log_q - 1).tolist() == pytest.approx([expected])  # summed, not averaged
     assert kl(log_p, log_p).abs().max() < 1e-15
-    # not symmetric: these three numbers are a permutation, so use others
-    r = torch.tensor([[0.8, 0.1, 0.1]], dtype=torch.float64).log()
-    assert abs(kl(log_p, r) - kl(r, log_p)) > 0.01
+    assert abs(kl(log_p, log_q) - kl(log_q, log_p)) > 0.01  # so the order above was tested
 
 
 def test_agreement_is_a_share_of_prompts() -> None:
@@ -164,15 +162,29 @@ def test_copying_score_by_hand() -> None:
 
 
 def test_copying_score_is_the_ov_circuit_of_the_run() -> None:
-    """With attention wholly on one position, a head's output there is its OV circuit's."""
+    """Where attention is all on one position, a layer-1 head's output is its OV circuit's."""
     model = make("gpt2")
-    tokens = tiny.tokens(2, 6, seed=3)
+    tokens = tiny.tokens(20, 2, seed=3)
     out = run(model, tokens)
+    first = torch.zeros(20, 1, dtype=torch.long)  # position 0 attends only to itself
     for node in (head(1, 0), head(1, 3)):
-        # position 0 attends only to itself
         logits = model.unembed(out.senders[node][:, 0])
-        for k in (1, 5, 20):
-            hits = [int(tokens[i, 0]) in logits[i].topk(k).indices.tolist() for i in range(2)]
-            positions = torch.zeros(2, 1, dtype=torch.long)
-            score = copying_score(model, out, node, positions, tokens[:, :1], k=k)
-            assert score == sum(hits) / 2
+        ranks = rank(logits, tokens[:, 0])
+        for k in range(1, tiny.VOCAB):
+            score = copying_score(model, out, node, first, tokens[:, :1], k=k)
+            assert score == pytest.approx(float((ranks < k).double().mean()))
+
+
+def test_copying_score_of_a_later_head_reads_after_block_0() -> None:
+    """Through block 1's norm, then the later head's own W_V, b_V and W_O."""
+    model = make("gpt2")
+    tokens = tiny.tokens(20, 3, seed=4)
+    out = run(model, tokens)
+    block = model.layers[2]
+    x = model.layers[1].attention_norm(out.residuals[head(1, 2), "k"][:, 1])
+    logits = model.unembed((x @ block.W["v"][3] + block.b["v"][3]) @ block.W_O[3])
+    ranks = rank(logits, tokens[:, 1])
+    second = torch.ones(20, 1, dtype=torch.long)
+    for k in range(1, tiny.VOCAB):
+        score = copying_score(model, out, head(2, 3), second, tokens[:, 1:2], k=k)
+        assert score == pytest.approx(float((ranks < k).double().mean()))
