@@ -514,39 +514,50 @@ class Builder:
     def claim(
         self, statements: list[Any]
     ) -> tuple[tuple[s.Action, ...], tuple[s.Require, ...]]:
-        """The actions and requirements of a block; `given { ... }` joins the block's `each`."""
+        """The actions and requirements of a block; `given { ... }` joins the `each` before it."""
         actions: list[Any] = []
         requirements = []
-        sets: list[Clause] = []
+        orphans: list[Clause] = []
+        joined: dict[int, Clause] = {}
         for statement in statements:
             if isinstance(statement, s.Require):
                 requirements.append(statement)
-            elif isinstance(statement, tuple):
-                sets.append(statement)
-            else:
+            elif not isinstance(statement, tuple):
                 actions.append(statement)
+            elif actions and isinstance(actions[-1], s.Each):
+                self.join(actions, len(actions) - 1, statement, joined)
+            else:
+                orphans.append(statement)
         each = [n for n, action in enumerate(actions) if isinstance(action, s.Each)]
-        for clause in sets[1:]:
-            self.duplicate(
-                "given",
-                self.tokens.span(clause[2], clause[3]),
-                self.tokens.span(sets[0][2], sets[0][3]),
-            )
-        if sets and each:
-            n = each[0]
-            span = actions[n].span
-            if sets[0][2] > 0 and span.end <= self.tokens.starts[sets[0][2]]:
-                span = self.tokens.place(span.start, self.tokens.ends[sets[0][3]])
-            actions[n] = s.Each(unit=actions[n].unit, given=sets[0][1], span=span)
-        elif sets:
+        for clause in orphans:
+            if each:
+                self.join(actions, each[-1], clause, joined)
+                continue
             self.report(
                 "C018",
                 "`given { ... }` names the sets of an `each`, and there is none in this block",
-                self.tokens.span(sets[0][2], sets[0][3]),
+                self.tokens.span(clause[2], clause[3]),
                 "write `each head given { ... }`; "
                 "to measure under a further knock-out write `given ablated ROLE`",
             )
         return tuple(actions), tuple(requirements)
+
+    def join(
+        self, actions: list[Any], n: int, clause: Clause, joined: dict[int, Clause]
+    ) -> None:
+        """Give an `each` its sets."""
+        _, sets, first, last = clause
+        if n in joined:
+            earlier = joined[n]
+            self.duplicate(
+                "given", self.tokens.span(first, last), self.tokens.span(earlier[2], earlier[3])
+            )
+            return
+        joined[n] = clause
+        span = actions[n].span
+        if span.end <= self.tokens.starts[first]:
+            span = self.tokens.place(span.start, self.tokens.ends[last])
+        actions[n] = s.Each(unit=actions[n].unit, given=sets, span=span)
 
     def ablate(self, children: list[Any], first: int, last: int) -> s.Ablate:
         targets, by, value = children
