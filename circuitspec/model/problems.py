@@ -1,6 +1,8 @@
-"""What can be wrong with a model: the codes M001–M016, as diagnostics at the spec's model line."""
+"""What can be wrong with a model: the M codes, as diagnostics at the spec's model line."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Severity, Span
 
@@ -18,8 +20,26 @@ NOT_ON_HUB = "M011"
 WRONG_REVISION = "M012"
 NO_TOKENIZER = "M013"
 BAD_TOKENIZER = "M014"
-NOT_INSTALLED = "M015"
 SHAPE_UNKNOWN = "M016"
+
+TITLES: Mapping[str, str] = {
+    NO_SUCH_MODEL: "neither a packaged model, nor a directory, nor a name that the Hub could have",
+    BAD_CONFIG: "config.json is missing, damaged, or contradicts itself",
+    UNKNOWN_ARCHITECTURE: "an architecture that circuitspec does not compute",
+    UNSUPPORTED_OPTION: "a known architecture with an option that would be computed wrongly",
+    NO_WEIGHTS: "no weights in the directory or repository, or no telling which",
+    DAMAGED_WEIGHTS: "a file of weights is truncated, or holds more than tensors",
+    WEIGHTS_DO_NOT_FIT: "parameters missing, left over, or of another shape than the config says",
+    NOT_FINITE: "a weight is NaN or infinite",
+    UNUSED_WEIGHTS: "weights that the architecture has no place for (warning)",
+    NO_NETWORK: "the model is not on this machine and huggingface.co does not answer",
+    NOT_ON_HUB: "huggingface.co has no such model, or gives it only to those it let in",
+    WRONG_REVISION: "no such revision, or a directory whose content has another hash",
+    NO_TOKENIZER: "a task with text, and no tokenizer on this machine",
+    BAD_TOKENIZER: "a tokenizer file that cannot be read",
+    SHAPE_UNKNOWN: "a Hub model whose shape is not known before it is fetched (warning)",
+}
+"""What each code stands for, in a line: the title of its page."""
 
 
 class ModelError(Exception):

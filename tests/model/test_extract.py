@@ -20,7 +20,7 @@ from circuitspec.model.source import read_config, understand
 from circuitspec.model.weights import Rotary
 
 from . import checkpoints
-from .forward import forward
+from .forward import forward, turned
 
 # Longer than every window and past the local layers' reach; two rows, so that rows do not mix.
 TOKENS = torch.randint(
@@ -123,7 +123,7 @@ def test_moving_weights_changes_precision_and_shares_what_was_shared(tmp_path: P
     assert not any(tensor.requires_grad for _, tensor in weights.tensors())
 
 
-def test_rotary_by_adjacent_pairs_is_the_same_rotation_of_other_pairs() -> None:
+def test_rotation_turns_pairs_of_features_halves_or_neighbours() -> None:
     angles = torch.rand(5, 3, dtype=torch.float64)
     x = torch.randn(2, 5, 8, dtype=torch.float64)
     half = Rotary(cos=angles.repeat(1, 2).cos(), sin=angles.repeat(1, 2).sin(), dim=6, style="half")
@@ -135,6 +135,10 @@ def test_rotary_by_adjacent_pairs_is_the_same_rotation_of_other_pairs() -> None:
     )
     order = torch.tensor([0, 3, 1, 4, 2, 5, 6, 7])  # halves interleaved
     there = torch.arange(5)
+    for rotary in (half, adjacent):
+        torch.testing.assert_close(rotary.rotate(x, there), turned(rotary, x))
+        later = rotary.rotate(x[:, 2:4], torch.tensor([4, 1]))
+        torch.testing.assert_close(later[:, 0], turned(rotary, x[:, [0, 1, 2, 3, 2]])[:, 4])
     torch.testing.assert_close(
         adjacent.rotate(x[..., order], there), half.rotate(x, there)[..., order]
     )

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from circuitspec.language.diagnostics import Severity, Span
-from circuitspec.model import hub
+from circuitspec.model import hub, problems
 from circuitspec.model.load import load
 
 from . import checkpoints
@@ -274,3 +274,10 @@ def test_a_directory_is_pinned_by_its_content(tmp_path: Path) -> None:
     assert changed is None
     assert problem.code == "M012"
     assert first.revision in problem.message
+
+
+def test_every_code_has_its_own_title() -> None:
+    codes = [v for k, v in vars(problems).items() if k.isupper() and isinstance(v, str)]
+    assert sorted(codes) == [f"M{n:03}" for n in (*range(1, 15), 16)]
+    assert set(problems.TITLES) == set(codes)
+    assert len(set(problems.TITLES.values())) == len(codes)
