@@ -91,6 +91,7 @@ def load_spec(
     found += mistakes
     base_dir = Path(file).parent if file != STDIN else Path()
 
+    from circuitspec.hypothesis.checks import check_all
     from circuitspec.hypothesis.resolve import resolve
 
     hypotheses, unresolved = resolve(tree, base_dir=base_dir)
@@ -100,6 +101,8 @@ def load_spec(
         _bind(hypothesis, base_dir, found, unseen, prompts=prompts, seed=seed)
         for hypothesis in hypotheses
     ]
+    shapes = {b.hypothesis.name: b.shape for b in bound if b.shape is not None}
+    found += check_all(hypotheses, shapes=shapes, base_dir=base_dir)
     unique = tuple(dict.fromkeys(found))
     return Loaded(
         path=file,

@@ -19,6 +19,7 @@ from circuitspec.language.diagnostics import Diagnostic, has_errors
 
 if TYPE_CHECKING:
     from circuitspec.judge.records import RunResult
+    from circuitspec.loading import Loaded
     from circuitspec.report.github import Places
 
 EPILOG = """\b
@@ -98,6 +99,12 @@ def verify(
     Prints each claim with its measured value, confidence interval, threshold and verdict: holds,
     refuted, inconclusive, or invalid with the reason.
     """
+    from circuitspec.loading import load_spec
+
+    loaded = load_spec(spec, seed=seed)
+    if not loaded.ok:  # cheap first: most mistakes need no torch to be seen
+        _refuse(form, output, loaded.diagnostics)
+        raise typer.Exit(Exit.WRONG)
     require_extras("verify")
     with ProgressBar("loading") as progress:
         from circuitspec.verification import Options  # torch: seconds
@@ -120,7 +127,7 @@ def verify(
         _refuse(form, output, diagnostics)
         raise typer.Exit(Exit.WRONG)
     _show_warnings(diagnostics)
-    text = _text(result, form, spec, to_file=output is not None)
+    text = _text(result, form, _places(loaded), to_file=output is not None)
     problem = emit(text, output)
     if problem is not None:
         say(problem)
@@ -142,7 +149,7 @@ def require_extras(command: str) -> None:
         raise typer.Exit(Exit.WRONG)
 
 
-def _text(result: RunResult, form: VerifyFormat, spec: Path, *, to_file: bool) -> str:
+def _text(result: RunResult, form: VerifyFormat, places: Places, *, to_file: bool) -> str:
     """The result in the format asked for. Each renderer is imported only where it is used."""
     match form:
         case VerifyFormat.terminal:
@@ -161,20 +168,18 @@ def _text(result: RunResult, form: VerifyFormat, spec: Path, *, to_file: bool) -
         case VerifyFormat.github:
             from circuitspec.report import github
 
-            return github.render(result, places=_places(spec))
+            return github.render(result, places=places)
         case VerifyFormat.markdown:
             from circuitspec.report import markdown
 
             return markdown.render(result)
 
 
-def _places(spec: Path) -> Places:
+def _places(loaded: Loaded) -> Places:
     """Where each claim stands in the spec, for annotations."""
-    from circuitspec.loading import load_spec
-
     return {
         (bound.hypothesis.name, claim.name): claim.span
-        for bound in load_spec(spec, prompts=False).bound
+        for bound in loaded.bound
         for claim in bound.hypothesis.claims
     }
 

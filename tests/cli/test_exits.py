@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -140,21 +139,3 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     os.close(write)
     assert done.stderr == ""
     assert done.returncode != 0
-
-
-def test_missing_extras_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("circuitspec.cli.verify.NEEDED", ("no_such_module_for_sure",))
-    monkeypatch.setattr(sys, "argv", ["circuitspec", "verify", str(tmp_path / "x.circuit")])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == 2
-
-
-def test_missing_extras_say_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("circuitspec.cli.verify.NEEDED", ("no_such_module_for_sure",))
-    monkeypatch.setattr(sys, "argv", ["circuitspec", "verify", "x.circuit"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    assert "pip install 'circuitspec[verify]'" in capsys.readouterr().err
