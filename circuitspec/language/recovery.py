@@ -90,8 +90,8 @@ class Parser(Automaton):
         number = at + 1
         self.insert("CIRCUITSPEC")
         self.firsts[-1] = at
-        same_line = tokens.kind[number] != END and not tokens.is_first_on_line(number)
-        if not same_line or self.word(number) in self.openers:
+        elsewhere = tokens.kind[number] != "NUMBER" and tokens.is_first_on_line(number)
+        if elsewhere or tokens.kind[number] == END or self.word(number) in self.openers:
             self.report(
                 "C002",
                 "the version of the language is missing",
