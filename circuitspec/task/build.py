@@ -280,7 +280,7 @@ class Builder:
                         transformation,
                         clean[i],
                         streams[i],
-                        self.encoder.fit.width,
+                        self.encoder.fit.alike,
                         span,
                     )
                     for i in waiting

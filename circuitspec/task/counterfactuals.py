@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from circuitspec.language.diagnostics import Span
 from circuitspec.task.functions import ExpressionError
@@ -16,9 +17,12 @@ from circuitspec.task.resolved import (
     Swap,
     Transformation,
 )
-from circuitspec.task.sampling import Assignment, Width, assign, pick
+from circuitspec.task.sampling import Assignment, assign, pick
 from circuitspec.task.suggestions import listing
 from circuitspec.task.templates import Piece, TemplateText
+
+Alike = Callable[[TemplateText, str, str, str], bool]
+"""(text, slot, word, other) → whether both words take as many tokens where the slot stands."""
 
 TRIES = 200
 """Draws before a counterfactual that fits its prompt is given up."""
@@ -29,7 +33,7 @@ def transform(
     transformation: Transformation,
     clean: Assignment,
     rng: random.Random,
-    width: Width,
+    alike: Alike,
     span: Span,
 ) -> Assignment:
     """A prompt's counterfactual. Noise and shuffling change no slot, and leave it as it is.
@@ -38,7 +42,7 @@ def transform(
     """
     match transformation:
         case Resample():
-            return _resample(task, transformation, clean, rng, width, span)
+            return _resample(task, transformation, clean, rng, alike, span)
         case Swap(first=first, second=second):
             exchanged = {first: clean.values.get(second), second: clean.values.get(first)}
             return _replaced(task, clean, {k: v for k, v in exchanged.items() if v is not None})
@@ -71,7 +75,7 @@ def _resample(
     how: Resample,
     clean: Assignment,
     rng: random.Random,
-    width: Width,
+    alike: Alike,
     span: Span,
 ) -> Assignment:
     """Slots in sorted order, each drawn from its own words less those that are taken."""
@@ -79,7 +83,7 @@ def _resample(
     for _ in range(TRIES):
         new: dict[str, str] = {}
         for slot in named:
-            new[slot] = _redraw(task, slot, clean, named, new, rng, width, span)
+            new[slot] = _redraw(task, slot, clean, named, new, rng, alike, span)
         drawn = _replaced(task, clean, new)
         changed = how.changing is None or (
             drawn.values.get(how.changing) != clean.values.get(how.changing)
@@ -105,7 +109,7 @@ def _redraw(
     named: list[str],
     new: dict[str, str],
     rng: random.Random,
-    width: Width,
+    alike: Alike,
     span: Span,
 ) -> str:
     taken = {clean.values[s] for s in named} | set(new.values())
@@ -115,15 +119,15 @@ def _redraw(
     group = task.group_of(slot)
     if group is not None and group.distinct:
         taken |= {clean.values[n] for n in group.names if n not in named and n in clean.values}
-    own = width(clean.text, slot, clean.values[slot])
+    own = clean.values[slot]
     words = [
-        w for w in task.domain(slot) or () if w not in taken and width(clean.text, slot, w) == own
+        w for w in task.domain(slot) or () if w not in taken and alike(clean.text, slot, own, w)
     ]
     if not words:
         raise ExpressionError(
             f"`{slot}` cannot be redrawn: no word is left that differs from "
-            f"{listing(sorted(taken))} and has as many tokens in template `{clean.text.name}` "
-            f"({own})",
+            f"{listing(sorted(taken))} and has as many tokens as `{own}` in template "
+            f"`{clean.text.name}`",
             span,
             "add words to its list, or resample fewer slots",
         )

@@ -40,6 +40,7 @@ class WordFit:
     context: TaskContext
     findings: Findings
     _widths: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    _totals: dict[tuple[int, str, str], int] = field(default_factory=dict)
     _bases: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def known_words(
@@ -133,6 +134,17 @@ class WordFit:
             self._measure(text, slot, (word,))
         return self._widths[key]
 
+    def alike(self, text: TemplateText, slot: str, word: str, other: str) -> bool:
+        """Whether two words take as many tokens in a slot's place.
+
+        The whole text must be as long too: some tokenizers write the space before some words as a
+        token of its own, which belongs to neither.
+        """
+        if self.width(text, slot, word) != self.width(text, slot, other):
+            return False
+        first, second = ((id(text), slot, w) for w in (word, other))
+        return self._totals.get(first) == self._totals.get(second)
+
     def _measure(
         self, text: TemplateText, slot: str, words: Iterable[str], *, say: bool = False
     ) -> None:
@@ -150,6 +162,7 @@ class WordFit:
             stretches = [stripped(written, *offset) for offset in tokens.offsets]
             places = covering(stretches, stripped(written, *spans[slot]))
             self._widths[id(text), slot, word] = -1 if places is None else len(places)
+            self._totals[id(text), slot, word] = len(tokens.ids)
             if not say:
                 continue
             if self.known_words(text, written, spans, tokens, only=slot) and places is None:
