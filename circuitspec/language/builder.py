@@ -18,8 +18,8 @@ MAX_DEPTH = 64
 NODE_FUNCTIONS = frozenset(
     {
         "attention",
-        "attribution",
         "copying",
+        "dla",
         "duplicate_token",
         "effect",
         "induction",

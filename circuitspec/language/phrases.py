@@ -160,6 +160,12 @@ def print_receiver(receiver: s.Receiver) -> str:
     return print_target(receiver.target) + (f".{channels}" if channels else "")
 
 
+def led(word: str, pieces: Cell, end: str = "") -> Cell:
+    """Pieces that a word leads: no line is broken right after it."""
+    out = [f"{word} {pieces[0]}", *pieces[1:]]
+    return [*out[:-1], out[-1] + end]
+
+
 def commas(parts: list[str]) -> Cell:
     """Pieces of a list: a line may be broken after each comma."""
     return [f"{part}," for part in parts[:-1]] + parts[-1:]
@@ -180,17 +186,18 @@ def cells(statement: s.Located) -> list[Cell]:
     """A statement that opens no block, as cells."""
     match statement:
         case s.Use(path=path, names=names):
-            chosen = [*_names(names), "from"] if names else []
-            return [["use", *chosen, quoted(path.value)]]
+            if not names:
+                return [[f"use {quoted(path.value)}"]]
+            return [[*led("use", _names(names)), f"from {quoted(path.value)}"]]
         case s.Template(name=name, text=text):
             return [[f"template {name}"], [quoted(text.value)]]
         case s.Slot():
             return _slot(statement)
         case s.Words(name=name, source=source):
-            return [[f"words {name}"], ["=", *_source(source)]]
+            return [[f"words {name}"], led("=", _source(source))]
         case s.Table(name=name, entries=entries):
             pairs = [f"{quoted(key.value)}: {quoted(value.value)}" for key, value in entries]
-            return [[f"table {name}"], ["{", *commas(pairs), "}"]]
+            return [[f"table {name}"], led("{", commas(pairs), " }")]
         case s.PositionDeclaration(name=name, value=value):
             return [[f"position {name}"], _equals(value)]
         case s.Metric(name=name, value=value):
@@ -223,8 +230,8 @@ def _slot(slot: s.Slot) -> list[Cell]:
     if slot.value is not None:
         source = _equals(slot.value)
     elif slot.source is not None:
-        source = ["from", *_source(slot.source)]
-    return [["slot", *_names(slot.names)], source, [c.text for c in slot.constraints]]
+        source = led("from", _source(slot.source))
+    return [led("slot", _names(slot.names)), source, [c.text for c in slot.constraints]]
 
 
 def _source(source: s.SlotSource) -> Cell:
@@ -247,7 +254,7 @@ def _sample(sample: s.Sample) -> Cell:
         parts.append(f"pool {_count(sample.pool)}")
     if sample.seed is not None:
         parts.append(f"seed {sample.seed}")
-    return ["sample", *commas(parts)]
+    return led("sample", commas(parts))
 
 
 def _count(count: s.Count | str) -> str:
@@ -264,28 +271,30 @@ def _circuit(statement: s.Located) -> list[Cell]:
         case s.Role(name=name, nodes=nodes, at=at, attends=attends, carries=carries):
             return [
                 [f"role {name}"],
-                ["=", *commas([print_target(node) for node in nodes])],
+                led("=", commas([print_target(node) for node in nodes])),
                 [f"@ {print_positions(at)}"],
                 [] if attends is None else [f"attends {print_positions(attends)}"],
-                ["carries", *commas([print_expr(c) for c in carries])] if carries else [],
+                led("carries", commas([print_expr(c) for c in carries])) if carries else [],
             ]
         case s.Open(nodes=nodes, at=at, reason=reason):
             listed = commas([print_target(node) for node in nodes])
-            return [["open", *listed], [f"@ {print_positions(at)}"], [quoted(reason.value)]]
+            return [led("open", listed), [f"@ {print_positions(at)}"], [quoted(reason.value)]]
         case s.Keep(targets=targets, at=at):
-            return [["keep", *_targets(targets)], [f"@ {print_positions(at)}"]]
+            return [led("keep", _targets(targets)), [f"@ {print_positions(at)}"]]
         case s.Edge(senders=senders, receivers=receivers, at=at, within=within):
             place = [] if at is None else [f"at {print_positions(at)}"]
             if within is not None:
                 return [[f"edge within {within}"], place]
-            arrow = ["->", *commas([print_receiver(r) for r in receivers])]
-            return [["edge", *_targets(senders)], arrow, place]
+            arrow = led("->", commas([print_receiver(r) for r in receivers]))
+            return [led("edge", _targets(senders)), arrow, place]
         case s.Group(name=name, roles=roles):
-            return [[f"group {name}"], ["=", *_names(roles)]]
+            return [[f"group {name}"], led("=", _names(roles))]
         case s.Drop(roles=roles):
-            return [["drop", *_names(roles)]]
+            return [led("drop", _names(roles))]
         case s.Sweep(over=over, values=values):
-            return [["sweep", over, *commas([quoted(value.value) for value in values])]]
+            if not values:
+                return [[f"sweep {over}"]]
+            return [led(f"sweep {over}", commas([quoted(value.value) for value in values]))]
         case _:
             return [_action(statement)]
 
@@ -297,32 +306,31 @@ def _action(statement: s.Located) -> Cell:
             how = ([] if by is None else [f"by {by}"]) + (
                 [] if value is None else [f"with {_ablation_value(value)}"]
             )
-            return ["ablate", *what, *how]
+            return led("ablate", [*what, *how]) if what or how else ["ablate"]
         case s.Patch(mode=mode, senders=senders, hops=hops, baseline=baseline, through=through):
             path = [
                 piece
                 for hop in hops
-                for piece in ["->", *commas([print_receiver(r) for r in hop])]
+                for piece in led("->", commas([print_receiver(r) for r in hop]))
             ]
             way = {None: [], "direct": ["direct"], "mlps": ["through mlps"]}[through]
             return [
-                "patch" if mode is None else f"patch {mode}",
-                *_targets(senders),
+                *led("patch" if mode is None else f"patch {mode}", _targets(senders)),
                 *path,
                 f"from {baseline}",
                 *way,
             ]
         case s.Scrub(over=over, draws=draws, roles=roles):
             count = [] if draws is None else [f"draws {draws}"]
-            return ["scrub", *_names(roles), f"over {over}", *count]
+            return led("scrub", [*_names(roles), f"over {over}", *count])
         case s.Given(targets=targets):
-            return ["given ablated", *_targets(targets)]
+            return led("given ablated", _targets(targets))
         case s.Run(baseline=baseline, restore=restore, at=at):
-            back = ["restore", *_targets(restore)] if restore else []
+            back = led("restore", _targets(restore)) if restore else []
             place = [] if at is None or not restore else [f"@ {print_positions(at)}"]
             return [f"run from {baseline}", *back, *place]
         case s.Knockouts():
-            return ["knockouts", *commas(_knockouts(statement))]
+            return led("knockouts", commas(_knockouts(statement)))
         case s.Each(unit=unit, given=given):
             return [f"each {unit}", *_given(given)]
         case s.Accept(what=what):
@@ -361,7 +369,7 @@ def _given(given: tuple[s.GivenSet, ...]) -> Cell:
         members = f"{' '.join(_targets(one.members))}: " if one.members else ""
         what = " ".join(_targets(one.given)) if one.given else "role"
         parts.append(f"{members}{what}{' before it' if one.before else ''}")
-    return ["given {", *[f"{part};" for part in parts[:-1]], parts[-1], "}"]
+    return led("given {", [f"{part};" for part in parts[:-1]] + parts[-1:], " }")
 
 
 def _require(claim: s.Require) -> Cell:
@@ -370,6 +378,6 @@ def _require(claim: s.Require) -> Cell:
     level = [] if claim.level is None else [f"ci {number(claim.level)}"]
     tolerance = "" if claim.tolerance is None else number(claim.tolerance)
     if claim.operator == "within":
-        return [start, *left, f"within {tolerance} of", *right, *level]
+        return [*led(start, left), *led(f"within {tolerance} of", right), *level]
     band = [f"+- {tolerance}"] if tolerance else []
-    return [start, *left, f"{claim.operator} {right[0]}", *right[1:], *band, *level]
+    return [*led(start, left), f"{claim.operator} {right[0]}", *right[1:], *band, *level]
