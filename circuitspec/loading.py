@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from circuitspec.language.diagnostics import Diagnostic, Span, has_errors
 from circuitspec.language.parser import parse, read
-from circuitspec.language.syntax import ModelStatement, SpecFile, Tokens
+from circuitspec.language.syntax import ModelStatement, SpecFile, Task, Tokens
 
 if TYPE_CHECKING:
     from circuitspec.hypothesis.records import Circuit, Hypothesis
@@ -97,12 +97,11 @@ def load_spec(
     hypotheses, unresolved = resolve(tree, base_dir=base_dir)
     found += unresolved
     unseen: list[str] = []
-    bound = [
-        _bind(hypothesis, base_dir, found, unseen, prompts=prompts, seed=seed)
-        for hypothesis in hypotheses
-    ]
-    shapes = {b.hypothesis.name: b.shape for b in bound if b.shape is not None}
-    found += check_all(hypotheses, shapes=shapes, base_dir=base_dir)
+    shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if h.model}
+    tasks = _tasks(hypotheses, base_dir, found, unseen, seed) if prompts else {}
+    bound = [_bind(h, shapes.get(h.name), tasks.get(h.name)) for h in hypotheses]
+    known = {name: shape for name, shape in shapes.items() if shape is not None}
+    found += check_all(hypotheses, shapes=known, base_dir=base_dir)
     unique = tuple(dict.fromkeys(found))
     return Loaded(
         path=file,
@@ -114,30 +113,23 @@ def load_spec(
     )
 
 
-def _bind(
-    hypothesis: Hypothesis,
-    base_dir: Path,
-    found: list[Diagnostic],
-    unseen: list[str],
-    *,
-    prompts: bool,
-    seed: int | None,
-) -> Bound:
-    """Bind one hypothesis to its model, adding to what was found and what could not be seen."""
+def _bind(hypothesis: Hypothesis, shape: ModelShape | None, task: TaskData | None) -> Bound:
     from circuitspec.hypothesis.circuit import circuit_of
+
+    circuit = None if shape is None else circuit_of(hypothesis, shape)
+    return Bound(hypothesis=hypothesis, shape=shape, circuit=circuit, task=task)
+
+
+def _shape(
+    hypothesis: Hypothesis, base_dir: Path, found: list[Diagnostic], unseen: list[str]
+) -> ModelShape | None:
+    """The shape of the model, adding to what was found and what could not be seen."""
     from circuitspec.model.shapes import shape_of
 
-    shape = circuit = task = None
-    if hypothesis.model:
-        shape, about = shape_of(
-            hypothesis.model, hypothesis.revision, base_dir, model_span(hypothesis)
-        )
-        _keep(about, found, unseen)
-    if shape is not None:
-        circuit = circuit_of(hypothesis, shape)
-    if prompts and hypothesis.model and hypothesis.task.statements:
-        task = _task(hypothesis, base_dir, found, unseen, seed)
-    return Bound(hypothesis=hypothesis, shape=shape, circuit=circuit, task=task)
+    at = model_span(hypothesis)
+    shape, about = shape_of(hypothesis.model, hypothesis.revision, base_dir, at)
+    _keep(about, found, unseen)
+    return shape
 
 
 def model_span(hypothesis: Hypothesis) -> Span:
@@ -146,8 +138,30 @@ def model_span(hypothesis: Hypothesis) -> Span:
     return next(stated, hypothesis.span)
 
 
+def _tasks(
+    hypotheses: Iterable[Hypothesis],
+    base_dir: Path,
+    found: list[Diagnostic],
+    unseen: list[str],
+    seed: int | None,
+) -> dict[str, TaskData | None]:
+    """Each hypothesis's prompts by its name. Rivals over one task and model share them."""
+    sharing: dict[tuple[str, str | None, Task], list[Hypothesis]] = {}
+    for hypothesis in hypotheses:
+        if hypothesis.model and hypothesis.task.statements:
+            key = (hypothesis.model, hypothesis.revision, hypothesis.task)
+            sharing.setdefault(key, []).append(hypothesis)
+    tasks: dict[str, TaskData | None] = {}
+    for rivals in sharing.values():
+        used = tuple(dict.fromkeys(name for rival in rivals for name in names_used(rival)))
+        task = _task(rivals[0], used, base_dir, found, unseen, seed)
+        tasks |= {rival.name: task for rival in rivals}
+    return tasks
+
+
 def _task(
     hypothesis: Hypothesis,
+    used: tuple[str, ...],
     base_dir: Path,
     found: list[Diagnostic],
     unseen: list[str],
@@ -157,7 +171,6 @@ def _task(
     from circuitspec.task.build import build
     from circuitspec.task.checks import check_task
 
-    used = tuple(names_used(hypothesis))
     tokenizer = None
     if not any(isinstance(s, Tokens) for s in hypothesis.task.statements or ()):
         tokenizer, about = tokenizer_for(hypothesis, base_dir)

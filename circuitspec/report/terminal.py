@@ -170,9 +170,12 @@ def _columns(rows: list[Row], width: int, level: float | None) -> _Columns:
     def widest(heading: str, values: Iterable[str]) -> int:
         return max([cell_len(heading), *map(cell_len, values)])
 
-    estimate = widest("measured", (r.estimate for r in rows))
-    interval = widest(_interval_heading(level), (_interval(r, level) for r in rows))
-    threshold = widest("needs", (r.threshold for r in rows))
+    estimates = [r.estimate for r in rows]
+    intervals = [_interval(r, level) for r in rows]
+    thresholds = [r.threshold for r in rows]
+    estimate = widest("measured", estimates)
+    interval = widest(_interval_heading(level), intervals)
+    threshold = widest("needs", thresholds)
     n = widest("n", (r.n for r in rows))
     numbers = estimate + interval + threshold + n + 4 * len(GAP)
     longest = max((cell_len(r.text) for r in rows), default=0)
@@ -182,9 +185,9 @@ def _columns(rows: list[Row], width: int, level: float | None) -> _Columns:
     return _Columns(
         page=page,
         text=page - 4 if stacked else page - 4 - numbers,
-        estimate=estimate,
-        interval=interval,
-        threshold=threshold,
+        estimate=widest("", estimates) if stacked else estimate,
+        interval=widest("", intervals) if stacked else interval,
+        threshold=widest("", thresholds) if stacked else threshold,
         n=n,
         stacked=stacked,
         level=level,
@@ -249,7 +252,14 @@ def _requirement(row: Row, columns: _Columns, verdict: VerdictName) -> Iterator[
     if columns.stacked:
         yield Text.assemble(sign, wrapped[0])
         yield from (Text(f"    {line}") for line in wrapped[1:])
-        numbers = [row.estimate, interval, f"needs {row.threshold}", f"n {row.n}"]
+        numbers = [
+            _pad(row.estimate, columns.estimate, right=True),
+            _pad(interval, columns.interval),
+            _pad(f"needs {row.threshold}", columns.threshold + len("needs ")),
+            f"n {row.n}",
+        ]
+        if cell_len(GAP.join(numbers)) > width - 6:
+            numbers = [number.strip() for number in numbers]
         for line in fold(GAP.join(numbers), width - 6):
             yield Text(f"      {line}")
     else:
