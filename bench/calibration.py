@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr, ndtri
 from scipy.stats import binom
 
-from circuitspec.judge.intervals import bca, choose, clopper_pearson, tail, wide_level
+from circuitspec.judge.intervals import (
+    bca,
+    choose,
+    clopper_pearson,
+    mean_interval,
+    tail,
+    wide_level,
+)
 from circuitspec.judge.sequential import (
     FIRST,
     GAMMA,
@@ -230,24 +237,28 @@ def fixed(
 
 def shares(sizes: tuple[int, ...], level: float) -> Iterator[str]:
     """Exact, not simulated: every possible count, weighted by its probability."""
-    yield "| share | n | BCa | Clopper-Pearson | width |"
-    yield "|---:|---:|---|---|---:|"
+    yield "| share | n | BCa | as judged, if taken for a mean | Clopper-Pearson | width |"
+    yield "|---:|---:|---|---|---|---:|"
     for n in sizes:
         hits = np.arange(n + 1)
         exact = [clopper_pearson(int(k), n, level) for k in hits]
         resampled = [
             bca(np.arange(n) < k, level=level, seed=int(k), resamples=1999) for k in hits
         ]  # all hits, or none: a point, which a careless reading would take for certainty
+        ruled = [
+            mean_interval((np.arange(n) < k).astype(float), None, level, int(k), 1999) for k in hits
+        ]
         for share in (0.5, 0.8, 0.95, 0.99):
             weight = binom.pmf(hits, n, share)
             row = []
-            for made in (resampled, exact):
-                low = np.array([i.low for i in made])
-                high = np.array([i.high for i in made])
+            for made in (resampled, ruled, exact):
+                silent = [made is ruled and (i.zero_variance or not i.trusted) for i in made]
+                low = np.where(silent, -np.inf, [i.low for i in made])
+                high = np.where(silent, np.inf, [i.high for i in made])
                 above, under = weight[low > share].sum(), weight[high < share].sum()
                 row.append(percent(100 * float(above), 100 * float(under)))
             width = float(np.sum(weight * [i.width for i in exact]))
-            yield f"| {share} | {n} | {row[0]} | {row[1]} | {width:.3f} |"
+            yield f"| {share} | {n} | {' | '.join(row)} | {width:.3f} |"
 
 
 # Until decided

@@ -65,7 +65,7 @@ def bca(
 ) -> Interval:
     """The bias-corrected and accelerated bootstrap interval of the mean of `values[n]`.
 
-    Efron (1987); for strata, Davison & Hinkley (1997), eqs. 5.20-5.28. With z_α the normal quantile
+    Efron (1987); for strata, Davison & Hinkley (1997), §5.3. With z_α the normal quantile
     of each tail, the interval's ends are the bootstrap quantiles at
 
         Φ(z₀ + (z₀ + z_α) / (1 − a (z₀ + z_α)))
@@ -83,7 +83,7 @@ def bootstrap_t(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The studentised bootstrap interval of the mean of `values[n]` (Efron 1982, §10.10).
+    """The studentised bootstrap interval of the mean of `values[n]` (Efron 1982).
 
     θ̂ − t*_{1−α} se and θ̂ − t*_α se, t* = (θ* − θ̂)/se*, both standard errors from the variances
     within strata: se² = Σ_s m_s s_s² / n². It draws the same resamples as `bca` of the same seed.
@@ -214,7 +214,7 @@ def enumerated(values: ArrayLike) -> Interval:
     sd = float(np.std(x, ddof=1)) if x.size > 1 else 0.0
     return Interval(
         estimate=mean, low=mean, high=mean, level=100.0, method="enumerated", n=x.size,
-        sd=sd, exact=True,
+        sd=sd, zero_variance=sd == 0.0, exact=True,
     )  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def choose(
     """Which interval of a mean a verdict may be read from, and why when it is not plain BCa.
 
     What decides is the estimated skewness of the *mean*, γ = |skewness|/√n (the leading term of
-    its departure from the normal law, Hall 1992, §2.6), its kurtosis term κ = excess/n, and how
+    its departure from the normal law, Hall 1992), its kurtosis term κ = excess/n, and how
     thin the strata are. Both count (z/1.96)² times at a level above 95% whose normal quantile is z:
     the further out the tail, the more they bend it.
 

@@ -4,7 +4,7 @@ Everything here is deterministic given the seed, and written down so that others
 
 - Strata (templates) are taken in ascending order of their label, prompts within one in the order
   given. A stratum of one prompt cannot be resampled: all such strata are pooled into one
-  ("collapsed strata", Cochran 1977, §5A.12, which errs towards wide), and a single one joins
+  ("collapsed strata", Cochran 1977, which errs towards wide), and a single one joins
   the smallest other stratum, the one with the lowest label among equals.
 - One generator, `numpy.random.Generator(PCG64(SeedSequence(seed)))`. For each stratum of size m in
   that order: `integers(0, m, size=(resamples, m))`, int64, row by row.
@@ -171,7 +171,7 @@ def resample(sample: Sample, *, seed: int, resamples: int, studentise: bool) -> 
 def quantile(ordered: Floats, p: float) -> float:
     """The p-quantile of sorted replicates: the order statistic of rank (B + 1)p, 1 ≤ rank ≤ B.
 
-    Between two ranks it is linear (Hyndman & Fan 1996, type 6; Davison & Hinkley 1997, §2.4). A
+    Between two ranks it is linear (Hyndman & Fan 1996, type 6; Davison & Hinkley 1997). A
     rank outside gives ∓inf: so few replicates know nothing about so far a tail. Where a neighbour
     is infinite, so is the answer, on the side away from the middle.
     """

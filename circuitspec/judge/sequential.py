@@ -39,7 +39,7 @@ def _alpha(level: float) -> float:
 def mixture_scale(level: float, cap: int, first: int = FIRST) -> float:
     """ρ² of the normal mixture that is narrowest at n = √(first · cap), in the middle of the looks.
 
-    Waudby-Smith et al. (2024), appendix on tuning: with α the level's complement,
+    With α the level's complement, the margin at n is smallest (its derivative in ρ² zero) where
     n ρ² = −W₋₁(−α²/e) − 1, W₋₁ the lower branch of Lambert's function.
     """
     alpha = _alpha(level)
@@ -51,7 +51,7 @@ def mixture_margin(n: int, level: float, rho2: float) -> float:
     """Half-width of Robbins' normal mixture after n prompts, in standard deviations.
 
     Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), "Time-uniform central limit theory and
-    asymptotic confidence sequences", eq. 2: √(2 (nρ² + 1)/(n²ρ²) · log(√(nρ² + 1)/α)).
+    asymptotic confidence sequences": √(2 (nρ² + 1)/(n²ρ²) · log(√(nρ² + 1)/α)).
     """
     scaled = n * rho2 + 1.0
     return sqrt(2.0 * scaled / (n * n * rho2) * log(sqrt(scaled) / _alpha(level)))

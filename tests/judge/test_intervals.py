@@ -284,6 +284,8 @@ def test_enough_resamples_for_the_level() -> None:
 def test_enumerated_is_exact() -> None:
     made = enumerated([0.1] * 10)
     assert made.exact
+    assert made.zero_variance
+    assert not enumerated([0.1, 0.2]).zero_variance
     assert (made.low, made.high) == (made.estimate, made.estimate)
     assert made.estimate == pytest.approx(0.1, abs=1e-17)
     assert mean_interval([1.0, 2.0, 6.0], population=True).estimate == 3.0
