@@ -42,12 +42,16 @@ def ablation_of(
             hint = f"add {add}"
             if protocols and expect.under is None:
                 hint = f"let it stand `under` a protocol ({listing(protocols)}), or {hint}"
-            report.error(
-                NO_ABLATION,
-                f"`{expect.name}` cuts something and does not say {' nor '.join(missing)}",
-                (ablate or expect.name).span,
-                hint=hint,
-            )
+            said = f"does not say {' nor '.join(missing)}"
+            if expect.under is not None:
+                # One protocol, one message, whatever stands under it.
+                protocol = protocols.get(expect.under.text)
+                where = expect.under.span if protocol is None else protocol.name.span
+                message = f"the protocol `{expect.under}` {said}, nor does every claim under it"
+            else:
+                where = (ablate or expect.name).span
+                message = f"`{expect.name}` cuts something and {said}"
+            report.error(NO_ABLATION, message, where, hint=hint)
         return None
     return _value(ablate.by, ablate.value, scope, report)
 

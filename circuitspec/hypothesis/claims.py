@@ -24,7 +24,7 @@ from circuitspec.hypothesis.records import (
 )
 from circuitspec.hypothesis.report import Report
 from circuitspec.hypothesis.requirements import requirements_of
-from circuitspec.hypothesis.sets import cut_set, elements_of, named_set, without_kept
+from circuitspec.hypothesis.sets import Declared, elements_of, named_set, without_kept
 from circuitspec.language import syntax
 from circuitspec.language.syntax import HypothesisStatement
 
@@ -47,6 +47,7 @@ def claims_of(
                 duplicate(statement.name, first, "protocol", report)
             protocols.setdefault(statement.name.text, statement)
     known = {**shared, **protocols}
+    declared = Declared.of(edges, scope.info)
     found: dict[str, Claim] = {}
     names: dict[str, syntax.Name] = {}
     for statement in statements:
@@ -56,7 +57,7 @@ def claims_of(
             duplicate(statement.name, names[statement.name.text], "claim", report)
             continue
         names[statement.name.text] = statement.name
-        claim = _claim(statement, known, scope, edges, report)
+        claim = _claim(statement, known, scope, declared, report)
         if claim is not None:
             found[claim.name] = claim
     return tuple(found.values())
@@ -66,7 +67,7 @@ def _claim(
     expect: syntax.Expect,
     protocols: Mapping[str, syntax.Protocol],
     scope: Scope,
-    edges: tuple[EdgeStatement, ...],
+    declared: Declared,
     report: Report,
 ) -> Claim | None:
     protocol: syntax.Protocol | None = None
@@ -81,10 +82,10 @@ def _claim(
         resolved = protocol is not None
     actions = merged(expect, protocol, report)
     by = actions.ablate.by if actions.ablate else None
-    given = [_given(g, scope, edges, report) for g in actions.given]
-    each = actions.each and minimality(actions.each, by, scope, edges, report)
-    completeness = actions.knockouts and _knockouts(actions.knockouts, scope, edges, report)
-    intervention = _intervention(actions, scope, edges, report)
+    given = [_given(g, scope, declared, report) for g in actions.given]
+    each = actions.each and minimality(actions.each, by, scope, declared, report)
+    completeness = actions.knockouts and _knockouts(actions.knockouts, scope, declared, report)
+    intervention = _intervention(actions, scope, declared, report)
     ablation = ablation_of(expect, actions, protocols, scope, report, resolved)
     at_most = actions.until.at_most if actions.until else None
     if actions.accept is not None and actions.accept.what.text != "blind":
@@ -121,18 +122,18 @@ def _claim(
 
 
 def _intervention(
-    actions: Actions, scope: Scope, edges: tuple[EdgeStatement, ...], report: Report
+    actions: Actions, scope: Scope, declared: Declared, report: Report
 ) -> Intervention | None:
     stated = actions.interventions()
     match stated[0] if stated else None:
         case syntax.Ablate(targets="complement"):
             return AblateComplement()
         case syntax.Ablate(targets=tuple() as targets):
-            cut = named_set(targets, scope, edges, report)
+            cut = named_set(targets, scope, declared, report)
             return None if cut is None else AblateSet(cut=cut)
         case syntax.Patch(hops=()) as patch:
             baseline = baseline_name(patch.baseline, scope, report)
-            cut = named_set(patch.senders, scope, edges, report)
+            cut = named_set(patch.senders, scope, declared, report)
             if cut is None or baseline is None:
                 return None
             return ActivationPatch(cut=cut, baseline=baseline)
@@ -178,14 +179,12 @@ def _scrub(scrub: syntax.Scrub, scope: Scope, report: Report) -> Scrub | None:
     return Scrub(over=over, draws=scrub.draws, roles=tuple(dict.fromkeys(roles)))
 
 
-def _given(
-    given: syntax.Given, scope: Scope, edges: tuple[EdgeStatement, ...], report: Report
-) -> CutSet | None:
-    return named_set(given.targets, scope, edges, report)
+def _given(given: syntax.Given, scope: Scope, declared: Declared, report: Report) -> CutSet | None:
+    return named_set(given.targets, scope, declared, report)
 
 
 def _knockouts(
-    stated: syntax.Knockouts, scope: Scope, edges: tuple[EdgeStatement, ...], report: Report
+    stated: syntax.Knockouts, scope: Scope, declared: Declared, report: Report
 ) -> Completeness | None:
     """The named sets: roles, groups, and those written out; each set of elements once."""
     sets: list[CutSet] = []
@@ -193,18 +192,18 @@ def _knockouts(
     if stated.roles:
         for role in scope.roles.values():
             members = without_kept(role.elements, scope)
-            sets.append(cut_set(role.name, members, edges, scope.info))
+            sets.append(declared.cut_set(role.name, members))
     if stated.groups:
         for name in scope.groups:
             elements = (e for role in scope.expand(name) for e in role.elements)
-            sets.append(cut_set(name, without_kept(elements, scope), edges, scope.info))
+            sets.append(declared.cut_set(name, without_kept(elements, scope)))
     for targets in stated.sets:
-        found = named_set(targets, scope, edges, report)
+        found = named_set(targets, scope, declared, report)
         if found is None:
             complete = False
             continue
         members = without_kept(found.elements, scope)
-        sets.append(cut_set(found.name, members, edges, scope.info))
+        sets.append(declared.cut_set(found.name, members))
     once: dict[frozenset[object], CutSet] = {}
     for cut in sets:
         if cut.elements:

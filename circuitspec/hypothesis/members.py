@@ -23,9 +23,6 @@ DUPLICATE = "H002"
 NOT_A_MEMBER = "H009"
 PLACE_UNKNOWN = "H013"
 NOT_LISTED = "H016"
-RESERVED = "H017"
-
-RESERVED_NAMES = frozenset({"input", "logits", "mlps", "heads", "complement", "it", "task"})
 
 Placed = tuple[Head | Mlp | Input, Place]
 
@@ -107,13 +104,6 @@ def scope_of(statements: tuple[HypothesisStatement, ...], info: TaskInfo, report
 
 
 def _is_new(name: syntax.Name, declared: dict[str, syntax.Name], report: Report) -> bool:
-    if name.text in RESERVED_NAMES:
-        report.error(
-            RESERVED,
-            f"`{name}` means something of its own and cannot name a role or a group",
-            name.span,
-            hint="choose another name",
-        )
     if name.text in declared:
         duplicate(name, declared[name.text], "role or group", report)
         return False

@@ -14,7 +14,7 @@ from circuitspec.hypothesis.ordering import edge_key
 from circuitspec.hypothesis.records import CutSet, Edge, EdgeStatement, Element, Minimality, Role
 from circuitspec.hypothesis.refine import given_set_text
 from circuitspec.hypothesis.report import Report
-from circuitspec.hypothesis.sets import cut_set, elements_of, without_kept
+from circuitspec.hypothesis.sets import Declared, elements_of, without_kept
 from circuitspec.hypothesis.text import targets_text
 from circuitspec.language import syntax
 from circuitspec.language.nodes import Head
@@ -48,7 +48,7 @@ def minimality(
     each: syntax.Each,
     by: str | None,
     scope: Scope,
-    edges: tuple[EdgeStatement, ...],
+    declared: Declared,
     report: Report,
 ) -> Minimality | None:
     """Resolve an `each` line; None if something in it is unknown."""
@@ -61,7 +61,7 @@ def minimality(
                 hint="ablate `by edges`, or claim `each head`",
             )
             return None
-        return Minimality(unit="edge", candidates=_edges(edges))
+        return Minimality(unit="edge", candidates=_edges(declared.statements))
     clauses = [_clause(c, scope, report) for c in each.given]
     if any(c is None for c in clauses):
         return None
@@ -69,8 +69,8 @@ def minimality(
     found: list[tuple[CutSet, tuple[CutSet, ...]]] = []
     for role in scope.roles.values():
         for name, unit in _units(each.unit, role, scope):
-            sets = _candidates(unit, role, known, scope, edges)
-            found.append((cut_set(name, unit, edges, scope.info), sets))
+            sets = _candidates(unit, role, known, scope, declared)
+            found.append((declared.cut_set(name, unit), sets))
     return Minimality(unit=each.unit, candidates=tuple(found))
 
 
@@ -131,7 +131,7 @@ def _candidates(
     role: Role,
     clauses: list[_Clause],
     scope: Scope,
-    edges: tuple[EdgeStatement, ...],
+    declared: Declared,
 ) -> tuple[CutSet, ...]:
     own = frozenset(unit)
     speaking = [c for c in clauses if c.speaks_of(own)]
@@ -150,7 +150,7 @@ def _candidates(
         if not clause.before and len(elements) == len(pool):
             label = name
         key = frozenset(elements)
-        found.setdefault(key, cut_set(label if elements else "nothing", key, edges, scope.info))
+        found.setdefault(key, declared.cut_set(label if elements else "nothing", key))
     return tuple(found.values())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from circuitspec.hypothesis.members import NOT_LISTED, UNKNOWN, Scope, bad_range
 from circuitspec.hypothesis.places import meet
@@ -18,22 +19,53 @@ from circuitspec.language.syntax import Target
 CANNOT_CUT = "H019"
 
 
-def cut_set(
-    name: str, elements: Iterable[Element], edges: tuple[EdgeStatement, ...], info: TaskInfo
-) -> CutSet:
-    """A set under a name; its edges are the declared ones that leave its elements."""
-    members = frozenset(elements)
-    declared = (edge for statement in edges for edge in statement.edges)
-    return CutSet(name=name, elements=members, edges=leaving(members, declared, info))
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The edges of a hypothesis, by sender: claims ask again and again what leaves a set."""
+
+    statements: tuple[EdgeStatement, ...]
+    info: TaskInfo
+    by_sender: Mapping[Head | Mlp | Input, tuple[Edge, ...]]
+
+    @classmethod
+    def of(cls, statements: tuple[EdgeStatement, ...], info: TaskInfo) -> Declared:
+        """Index the edges of statements."""
+        edges = {edge: None for statement in statements for edge in statement.edges}
+        return cls(statements=statements, info=info, by_sender=_by_sender(edges))
+
+    def cut_set(self, name: str, elements: Iterable[Element]) -> CutSet:
+        """A set under a name; its edges are the declared ones that leave its elements."""
+        members = frozenset(elements)
+        return CutSet(
+            name=name, elements=members, edges=_leaving(members, self.by_sender, self.info)
+        )
 
 
 def leaving(elements: frozenset[Element], edges: Iterable[Edge], info: TaskInfo) -> frozenset[Edge]:
     """The edges whose sender, at the place it is read, is one of the elements."""
+    return _leaving(elements, _by_sender(edges), info)
+
+
+def _by_sender(edges: Iterable[Edge]) -> dict[Head | Mlp | Input, tuple[Edge, ...]]:
+    found: dict[Head | Mlp | Input, list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(edge.sender, []).append(edge)
+    return {sender: tuple(sent) for sender, sent in found.items()}
+
+
+def _leaving(
+    elements: frozenset[Element],
+    by_sender: Mapping[Head | Mlp | Input, tuple[Edge, ...]],
+    info: TaskInfo,
+) -> frozenset[Edge]:
     lives: dict[Head | Mlp | Input, list[Position]] = {}
     for element in elements:
         lives.setdefault(element.node, []).append(element.position)
     return frozenset(
-        e for e in edges if e.sender in lives and meet(lives[e.sender], (e.position,), info)
+        edge
+        for node, places in lives.items()
+        for edge in by_sender.get(node, ())
+        if edge.position in places or meet(places, (edge.position,), info)
     )
 
 
@@ -100,14 +132,14 @@ def _target(target: Target, scope: Scope, report: Report) -> list[Element] | Non
 def named_set(
     targets: tuple[Target, ...],
     scope: Scope,
-    edges: tuple[EdgeStatement, ...],
+    declared: Declared,
     report: Report,
     *,
     at: tuple[Position, ...] | None = None,
 ) -> CutSet | None:
     """The set that targets stand for, named as they are written."""
     elements = elements_of(targets, scope, report, at=at)
-    return None if elements is None else cut_set(targets_text(targets), elements, edges, scope.info)
+    return None if elements is None else declared.cut_set(targets_text(targets), elements)
 
 
 def without_kept(elements: Iterable[Element], scope: Scope) -> tuple[Element, ...]:

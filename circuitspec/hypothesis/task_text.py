@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from circuitspec.language import syntax
-from circuitspec.language.nodes import BOS, END, EVERYWHERE, Position
+from circuitspec.language.nodes import ALL_POSITIONS, BOS, END, EVERYWHERE, Position
 from circuitspec.language.syntax import Expr, Task
 
 _GAP = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}")
@@ -263,6 +263,10 @@ def _shift(position: Position, offset: int) -> Position:
 def positions_read(expression: Expr) -> Iterator[Position]:
     """The positions a metric reads the logits at: what `at` names, END for a term without it."""
     match expression:
+        case syntax.At(position=syntax.PositionExpr(end=syntax.PositionExpr() as end) as first):
+            # From one token of a label to another: an edge may be read at any token of it.
+            same = first.label == end.label and first.offset == end.offset
+            yield Position(first.label, first.offset, "*") if same else ALL_POSITIONS
         case syntax.At(position=place):
             yield Position(place.label, place.offset, place.index)
         case syntax.Binary(left=left, right=right):

@@ -34,12 +34,8 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
             case syntax.Ablate(value=syntax.AblationValue(scale=syntax.Number() as scale)):
                 if scale.value <= 0:
                     say("noise of no strength changes nothing", scale.span, "write `noise 3.0`")
-            case syntax.Knockouts(random=number, greedy=greedy):
-                if number is not None and number < 1:
-                    say("no random set is drawn", action.span, "write `random 100`")
-                if greedy is not None and min(greedy) < 1:
-                    hint = "write `greedy 10x10x10`: runs, steps, candidates a step"
-                    say("this greedy search looks at nothing", action.span, hint)
+            case syntax.Knockouts(random=int() as number) if number < 1:
+                say("no random set is drawn", action.span, "write `random 100`")
             case syntax.Until(at_most=at_most) if at_most < LEAST_SEQUENTIAL:
                 say(
                     f"sampling until decided looks from {LEAST_SEQUENTIAL} prompts on, "

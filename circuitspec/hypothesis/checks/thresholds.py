@@ -20,12 +20,11 @@ _FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
-    """At most one finding a requirement and part of it: sides, bound, tolerance, confidence."""
+    """At most one finding a requirement and part of it: sides, bound, tolerance."""
     found: list[Diagnostic] = []
     for _, require in requirements(hypothesis):
         found += _sides(require) or _bound(require)
         found += _tolerance(require)
-        found += _level(require)
     return tuple(found)
 
 
@@ -83,7 +82,7 @@ def _bound(require: syntax.Require) -> list[Diagnostic]:
     top = 1.0 if scale == "share" else float("inf")
     if value > top or value < 0:
         says = "lies between 0 and 1" if scale == "share" else "is never negative"
-        percent = scale == "share" and 1 < value <= 100
+        percent = scale == "share" and 1 < value <= 100 and not written.endswith("%")
         hint = f"write `{value:g}%`" if percent else "choose a value it can take"
         return _say(f"`{text}` {says}: {written} cannot be meant", limit.span, hint)
     always = (operator == ">=" and value == 0) or (operator == "<=" and value == top)
@@ -116,14 +115,3 @@ def _tolerance(require: syntax.Require) -> list[Diagnostic]:
             f"write {meant}",
         )
     return []
-
-
-def _level(require: syntax.Require) -> list[Diagnostic]:
-    level = require.level
-    if level is None:
-        return []
-    value = float(level.text)
-    if 50 <= value < 100:
-        return []
-    hint = f"write `ci {value * 100:g}`" if 0.5 <= value < 1 else "write `ci 95`"
-    return _say("a confidence is a percentage between 50 and 100", level.span, hint)

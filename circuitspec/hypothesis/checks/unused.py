@@ -54,10 +54,10 @@ def _unused(hypothesis: Hypothesis, info: TaskInfo) -> list[Declared]:
         return []  # a circuit without claims is a draft: everything is yet to be used
     declared = list(_declared(hypothesis, info))
     names = [name for _, name, _ in declared]
-    used: set[str] = set()
-    for name in _mentioned(hypothesis, info):
-        # A misspelt name has been reported; what was meant by it is in use.
-        used.add(name if name in names else closest(name, names) or name)
+    known = {*names, *hypothesis.roles, *MEASURES, "input", "logits", "task", info.name}
+    mentioned = set(_mentioned(hypothesis, info))
+    # A misspelt name has been reported; what was meant by it is in use.
+    used = mentioned | {closest(name, names) for name in mentioned - known}
     return [d for d in declared if d[1] not in used]
 
 
@@ -101,8 +101,12 @@ def _in_measure(part: syntax.Expr, info: TaskInfo) -> Iterator[str]:
     else:
         return
     yield name
-    if name in MEASURES and "metric" in MEASURES[name].argument and len(info.metrics) == 1:
-        yield from info.metrics
+    if name in MEASURES and "metric" in MEASURES[name].argument:
+        named = isinstance(part, syntax.Call) and any(
+            isinstance(a, syntax.Ref) and a.name in info.metrics for a in part.arguments
+        )
+        if not named:
+            yield from info.metrics
 
 
 def _in_actions(actions: tuple[syntax.Action, ...], hypothesis: Hypothesis) -> Iterator[str]:
