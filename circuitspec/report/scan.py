@@ -34,7 +34,7 @@ class Grid:
     """One measure of every node (a row) at every position (a column).
 
     `values[row][column]` is in `unit`, `None` where the node cannot be measured there. `caption`
-    says what a positive number means.
+    says what the number means, `joint` is what stands between row and column in a list of cells.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Grid:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
+    joint: str = " @ "
 
     def largest(self) -> float:
         """The largest absolute value, 0 for an empty grid."""
@@ -60,6 +61,8 @@ CAPTIONS = {
     "dla": "what the output adds to the metric through the final norm (direct logit attribution)",
 }
 ATTENTION = "attention"
+LOOKS = 0.4
+"""Attention from which a head is said to look somewhere; the JSON has all of it."""
 
 
 def grids_of(result: ScanResult) -> tuple[Grid, ...]:
@@ -86,19 +89,26 @@ def grids_of(result: ScanResult) -> tuple[Grid, ...]:
 
 
 def _attention(result: ScanResult) -> Iterator[Grid]:
-    if not result.gazes:
-        return
+    """Heads by (query → key), for the pairs that some head looks along; not at its own place."""
+    along = [g for g in result.gazes if g.query != g.key]
     order = {position: i for i, position in enumerate(result.positions)}
-    pairs = sorted({(g.query, g.key) for g in result.gazes}, key=lambda p: [order[x] for x in p])
-    heads = sorted({g.head for g in result.gazes})
-    seen = {(g.head, g.query, g.key): g.attention for g in result.gazes}
+    looked = {(g.query, g.key) for g in along if g.attention >= LOOKS}
+    if not looked:
+        return
+    pairs = sorted(looked, key=lambda pair: [order[position] for position in pair])
+    heads = sorted({g.head for g in along})
+    seen = {(g.head, g.query, g.key): g.attention for g in along}
     yield Grid(
         name=ATTENTION,
-        caption="mean attention from a position (before the arrow) to another",
+        caption=(
+            "mean attention from a position (before the arrow) to another, where some head gives"
+            f" {LOOKS:g} or more"
+        ),
         unit="share of 1",
         rows=tuple(map(str, heads)),
         columns=tuple(f"{query}→{key}" for query, key in pairs),
         values=tuple(tuple(seen.get((head, *pair)) for pair in pairs) for head in heads),
+        joint=" ",
     )
 
 
@@ -251,7 +261,7 @@ def _ranking(grids: tuple[Grid, ...], width: int, top: int) -> Iterator[Text]:
     for grid in grids:
         ranked = sorted(
             (
-                (abs(v), f"{row} @ {column} {short(v, 3)}".replace(" ", TIED))
+                (abs(v), f"{row}{grid.joint}{column} {short(v, 3)}".replace(" ", TIED))
                 for row, values in zip(grid.rows, grid.values, strict=True)
                 for column, v in zip(grid.columns, values, strict=True)
                 if v is not None and math.isfinite(v) and v != 0

@@ -45,7 +45,8 @@ RESULT = ScanResult(
     ),
     gazes=(
         Gaze(head=head(0, 10), query=END, key=S1, attention=0.9),
-        Gaze(head=head(0, 2), query=END, key=END, attention=0.3),
+        Gaze(head=head(0, 2), query=END, key=END, attention=0.8),
+        Gaze(head=head(0, 2), query=END, key=S1, attention=0.2),
     ),
 )
 
@@ -78,10 +79,11 @@ def test_a_measure_has_no_column_where_it_is_not_defined() -> None:
 
 def test_attention_from_position_to_position() -> None:
     assert table(scan.render(RESULT), "attention") == [
-        ["END→S1", "END→END"],
-        ["a0.h2", "0.300"],
+        ["END→S1"],
+        ["a0.h2", "0.200"],
         ["a0.h10", "0.900"],
     ]
+    assert "attention: a0.h10 END→S1 0.9, a0.h2 END→S1 0.2" in scan.render(RESULT)
 
 
 def test_the_strongest_cells_in_order() -> None:
