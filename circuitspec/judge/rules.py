@@ -7,7 +7,7 @@ when they are not plain, and an inconclusive one with the n that would likely se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import ceil, inf, isfinite, isnan
 from statistics import NormalDist
@@ -31,17 +31,32 @@ IntervalAt = Callable[[float], "Interval"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """A signed e against a band that is itself measured, |e| against b + t with b = p · model.x.
+
+    `below` is the interval of e + b (to be compared with −t), `above` that of e − b (with t): both
+    are contrasts of paired means, so that what e and b share cancels. For b = 0 they are the same.
+    """
+
+    below: IntervalAt
+    above: IntervalAt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One set K, or one (v, K), of a rule over many, as it was judged.
 
     `interval` is at the claim's level for a maximum and at v's Bonferroni level for effects;
-    `adjusted` at the level that a refutation needs, `None` where it was not consulted.
+    `adjusted` at the level that a refutation needs, `None` where it was not consulted. Of `Sides`
+    it is the one nearer to (or further past) the band's end. `excess` is how far |e| lies beyond
+    the band by the estimate, negative inside.
     """
 
     name: str
     interval: Interval
     adjusted: Interval | None
     verdict: Verdict
+    excess: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,15 +225,51 @@ def bonferroni(level: float, tests: int) -> float:
     return 100.0 - (100.0 - level) / max(tests, 1)
 
 
+def _nearer(at: IntervalAt | Sides, level: float, t: float) -> tuple[Interval, float]:
+    """The interval at the band's nearer end, and how far the estimate lies beyond it."""
+    if not isinstance(at, Sides):
+        interval = at(level)
+        return interval, abs(interval.estimate) - t
+    below, above = at.below(level), at.above(level)
+    under, over = -t - below.estimate, above.estimate - t
+    return (below, under) if under > over else (above, over)
+
+
+def _size_at_most(at: IntervalAt | Sides, level: float, t: float, strict: bool) -> Ruling:
+    if not isinstance(at, Sides):
+        return absolute_at_most(at(level), t, strict=strict)
+    return _most_telling(
+        [at_most(at.above(level), t, strict=strict), at_least(at.below(level), -t, strict=strict)],
+        _PRECEDENCE,
+    )
+
+
+def _size_at_least(at: IntervalAt | Sides, level: float, t: float, strict: bool) -> Ruling:
+    if not isinstance(at, Sides):
+        return absolute_at_least(at(level), t, strict=strict)
+    return _most_telling(
+        [at_least(at.above(level), t, strict=strict), at_most(at.below(level), -t, strict=strict)],
+        _ANY_IS_ENOUGH,
+    )
+
+
+def _most_telling(rulings: list[Ruling], order: tuple[Verdict, ...]) -> Ruling:
+    """The ruling whose verdict comes first in `order`; of several, the one settled soonest."""
+    first = next(v for v in order if any(r.verdict is v for r in rulings))
+    return min(
+        (r for r in rulings if r.verdict is first), key=lambda r: r.n_to_settle or float("inf")
+    )
+
+
 def max_over_sets(
-    sets: Mapping[str, IntervalAt], threshold: float, level: float, *, strict: bool = False
+    sets: Mapping[str, IntervalAt | Sides], threshold: float, level: float, *, strict: bool = False
 ) -> Ruling:
     """`incompleteness <= t` over sets K: whether |e_K| ≤ t for every K.
 
     Holds iff every K's interval at `level` lies in [−t, t]: an intersection-union test (Berger
     1982), whose level needs no adjustment. Refuted iff some K's interval at the Bonferroni level
     100 − (100 − level)/|K| lies outside. A refutation stands whatever the other sets are; short
-    of one, a set that cannot be judged makes all invalid.
+    of one, a set that cannot be judged makes all invalid. For `t + p% * model.x`, give `Sides`.
     """
     if not sets:
         return Ruling(verdict=Verdict.INVALID, reason="there is no set to judge")
@@ -226,12 +277,12 @@ def max_over_sets(
     undecided: dict[str, Ruling] = {}
     stricter = bonferroni(level, len(sets))
     for name, at in sets.items():
-        plain = at(level)
-        ruling = absolute_at_most(plain, threshold, strict=strict)
+        plain, excess = _nearer(at, level, threshold)
+        ruling = _size_at_most(at, level, threshold, strict)
         adjusted = None
         if ruling.verdict is Verdict.REFUTED:
-            adjusted = at(stricter)
-            again = absolute_at_most(adjusted, threshold, strict=strict)
+            adjusted = _nearer(at, stricter, threshold)[0]
+            again = _size_at_most(at, stricter, threshold, strict)
             if again.verdict is not Verdict.REFUTED:
                 reason = f"beyond the threshold at {level:g}%, but not at {stricter:.6g}%"
                 ruling = Ruling(
@@ -239,12 +290,20 @@ def max_over_sets(
                 )
         if ruling.verdict in (Verdict.INCONCLUSIVE, Verdict.INVALID):
             undecided[name] = ruling
-        rows.append(Row(name=name, interval=plain, adjusted=adjusted, verdict=ruling.verdict))
-    return _over_many(rows, undecided, worst=lambda row: abs(row.interval.estimate))
+        rows.append(
+            Row(
+                name=name,
+                interval=plain,
+                adjusted=adjusted,
+                verdict=ruling.verdict,
+                excess=excess,
+            )
+        )
+    return _over_many(rows, undecided, worst=lambda row: row.excess)
 
 
 def every_effect_at_least(
-    effects: Mapping[str, Mapping[str, IntervalAt]],
+    effects: Mapping[str, Mapping[str, IntervalAt | Sides]],
     threshold: float,
     level: float,
     *,
@@ -255,7 +314,8 @@ def every_effect_at_least(
     `effects[v][K]` is the interval of v's signed effect given K. Holds iff each v has a K whose
     interval lies outside (−t, t), at a level adjusted (Bonferroni) for v's own number of
     candidates only. Refuted iff some v's intervals lie inside for all its K, at a level adjusted
-    for the number of v's. In `rows`, v's with one candidate are named v, others `v | K`.
+    for the number of v's. In `rows`, v's with one candidate are named v, others `v | K`. For
+    `t + p% * model.x`, give `Sides`.
     """
     if not effects or not all(effects.values()):
         empty = next((v for v, ks in effects.items() if not ks), None)
@@ -264,58 +324,46 @@ def every_effect_at_least(
     rows: list[Row] = []
     summary: list[Row] = []
     undecided: dict[str, Ruling] = {}
+    stricter = bonferroni(level, len(effects))
     for v, candidates in effects.items():
         own = bonferroni(level, len(candidates))
-        stricter = bonferroni(level, len(effects))
-        rulings = []
-        mine = []
-        for k, at in candidates.items():
-            plain = at(own)
-            ruling = absolute_at_least(plain, threshold, strict=strict)
-            adjusted = None
-            if ruling.verdict is not Verdict.INVALID and ruling.verdict is not Verdict.HOLDS:
-                adjusted = at(stricter)
-                inside = absolute_at_least(adjusted, threshold, strict=strict).verdict
-                if inside is Verdict.REFUTED:
-                    ruling = Ruling(verdict=Verdict.REFUTED)
-                elif ruling.verdict is Verdict.REFUTED:
-                    reason = f"below the threshold at {own:.6g}%, but not at {stricter:.6g}%"
-                    ruling = Ruling(
-                        verdict=Verdict.INCONCLUSIVE,
-                        reason=reason,
-                        n_to_settle=n_to_settle(adjusted, -threshold, threshold),
-                    )
-            rulings.append(ruling)
-            name = v if len(candidates) == 1 else f"{v} | {k}"
-            mine.append(Row(name=name, interval=plain, adjusted=adjusted, verdict=ruling.verdict))
+        judged = {k: _effect(at, threshold, own, stricter, strict) for k, at in candidates.items()}
+        mine = [
+            Row(
+                name=v if len(candidates) == 1 else f"{v} | {k}",
+                interval=interval,
+                adjusted=adjusted,
+                verdict=ruling.verdict,
+                excess=excess,
+            )
+            for k, (interval, adjusted, ruling, excess) in judged.items()
+        ]
         rows += mine
-        strongest = max(range(len(mine)), key=lambda i: _size(mine[i].interval))
-        verdict = _some_candidate([r.verdict for r in rulings])
-        if verdict in (Verdict.INCONCLUSIVE, Verdict.INVALID):
-            open_ = [r for r in rulings if r.verdict is verdict]
-            undecided[v] = min(open_, key=lambda r: r.n_to_settle or inf)
-        best = mine[strongest]
-        summary.append(Row(name=v, interval=best.interval, adjusted=best.adjusted, verdict=verdict))
-    ruling = _over_many(summary, undecided, worst=lambda row: -abs(row.interval.estimate))
-    return Ruling(
-        verdict=ruling.verdict,
-        reason=ruling.reason,
-        n_to_settle=ruling.n_to_settle,
-        decided_by=ruling.decided_by,
-        rows=tuple(rows),
-    )
+        telling = _most_telling([r for _, _, r, _ in judged.values()], _ANY_IS_ENOUGH)
+        if telling.verdict in (Verdict.INCONCLUSIVE, Verdict.INVALID):
+            undecided[v] = telling
+        best = max(mine, key=lambda row: -inf if isnan(row.excess) else row.excess)
+        summary.append(replace(best, name=v, verdict=telling.verdict))
+    ruling = _over_many(summary, undecided, worst=lambda row: -row.excess)
+    return replace(ruling, rows=tuple(rows))
 
 
-def _size(interval: Interval) -> float:
-    return -1.0 if isnan(interval.estimate) else abs(interval.estimate)
-
-
-def _some_candidate(verdicts: list[Verdict]) -> Verdict:
-    """v's verdict from its candidates': one that holds is enough, a refutation needs them all."""
-    for found in (Verdict.HOLDS, Verdict.INVALID, Verdict.INCONCLUSIVE):
-        if found in verdicts:
-            return found
-    return Verdict.REFUTED
+def _effect(
+    at: IntervalAt | Sides, threshold: float, own: float, stricter: float, strict: bool
+) -> tuple[Interval, Interval | None, Ruling, float]:
+    """One (v, K): its interval at v's own level, the one a refutation needs, and the ruling."""
+    plain, excess = _nearer(at, own, threshold)
+    ruling = _size_at_least(at, own, threshold, strict)
+    if ruling.verdict in (Verdict.HOLDS, Verdict.INVALID):
+        return plain, None, ruling, excess
+    adjusted = _nearer(at, stricter, threshold)[0]
+    again = _size_at_least(at, stricter, threshold, strict)
+    if again.verdict is Verdict.REFUTED:
+        return plain, adjusted, Ruling(verdict=Verdict.REFUTED), excess
+    if ruling.verdict is Verdict.REFUTED:
+        reason = f"below the threshold at {own:.6g}%, but not at {stricter:.6g}%"
+        ruling = Ruling(verdict=Verdict.INCONCLUSIVE, reason=reason, n_to_settle=again.n_to_settle)
+    return plain, adjusted, ruling, excess
 
 
 def _over_many(
@@ -343,6 +391,7 @@ def _over_many(
 # Many verdicts
 
 _PRECEDENCE = (Verdict.REFUTED, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.HOLDS)
+_ANY_IS_ENOUGH = (Verdict.HOLDS, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.REFUTED)
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from circuitspec.judge.intervals import Interval, clopper_pearson, enumerated, mean_interval
 from circuitspec.judge.rules import (
     Ruling,
+    Sides,
     Verdict,
     absolute_at_least,
     absolute_at_most,
@@ -381,6 +382,54 @@ def test_effects_that_cannot_be_judged() -> None:
         "v has no candidate set"
     )
     assert every_effect_at_least({}, 0.2, 95).verdict is INVALID
+
+
+# A band that is measured itself
+
+
+def around(e: float, band: float, half: float) -> Sides:
+    """|e| against a band of half-width `band`, both contrasts of half-width `half` at 95%."""
+    return Sides(below=family(e + band, half), above=family(e - band, half))
+
+
+@pytest.mark.parametrize(
+    ("e", "most", "least"),
+    [
+        (0.0, HOLDS, REFUTED),
+        (0.5, HOLDS, REFUTED),
+        (0.95, INCONCLUSIVE, INCONCLUSIVE),
+        (1.05, INCONCLUSIVE, INCONCLUSIVE),
+        (1.2, REFUTED, HOLDS),
+        (-0.5, HOLDS, REFUTED),
+        (-1.05, INCONCLUSIVE, INCONCLUSIVE),
+        (-1.2, REFUTED, HOLDS),
+    ],
+)
+def test_a_relative_threshold_is_judged_on_both_contrasts(
+    e: float, most: Verdict, least: Verdict
+) -> None:
+    sides = around(e, 1.0, 0.1)
+    ruling = max_over_sets({"k": sides}, 0.0, 95)
+    assert ruling.verdict is most
+    assert ruling.rows[0].excess == pytest.approx(abs(e) - 1.0)
+    assert every_effect_at_least({"v": {"k": sides}}, 0.0, 95).verdict is least
+    # a constant band of the same width is the same thing
+    shifted = Sides(below=family(e, 0.1), above=family(e, 0.1))
+    assert max_over_sets({"k": shifted}, 1.0, 95).verdict is most
+    assert every_effect_at_least({"v": {"k": shifted}}, 1.0, 95).verdict is least
+
+
+def test_sides_are_adjusted_like_intervals() -> None:
+    beyond = around(1.12, 1.0, 0.1)  # out at 95%, not at 97.5%
+    assert max_over_sets({"k": beyond}, 0.0, 95).verdict is REFUTED
+    ruling = max_over_sets({"k": beyond, "l": around(0.0, 1.0, 0.1)}, 0.0, 95)
+    assert ruling.verdict is INCONCLUSIVE
+    assert ruling.decided_by == "k"
+    assert ruling.n_to_settle is not None
+    broken = mean_interval([math.nan])
+    half_broken = Sides(below=lambda level: broken, above=family(-1.0, 0.1))
+    assert max_over_sets({"k": half_broken}, 0.0, 95).verdict is INVALID
+    assert every_effect_at_least({"v": {"k": half_broken}}, 0.0, 95).verdict is INVALID
 
 
 # Many verdicts
