@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,21 +12,30 @@ from torch import Tensor
 
 from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
-from circuitspec.engine.edges import check_edges, forward_edges, planned_edges
+from circuitspec.engine.edges import forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.paths import hold_receivers
+from circuitspec.engine.refusals import refuse_metric, refuse_prompts, refuse_run, sets_of
 from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,
     Floats,
     Integers,
+    LiveEdges,
     Readings,
     Replace,
+    Rows,
     Run,
     Touched,
 )
 from circuitspec.engine.sources import Outputs, Sources
-from circuitspec.engine.writes import edits_for, planned_writes, with_plan
+from circuitspec.engine.writes import (
+    edits_for,
+    planned_receivers,
+    planned_writes,
+    with_plan,
+)
+from circuitspec.language.nodes import Head, Input, Mlp, Position
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import Metric, PromptSet
 
@@ -54,10 +64,14 @@ class Engine:
         self.weights = weights
         self.sets = dict(sets)
         self.metrics = dict(metrics)
+        if batch_size < 1:
+            raise ValueError(f"a batch holds at least one prompt, not {batch_size}")
         self.batch_size = batch_size
         self.forwards = 0.0
         self._done: dict[Run, Readings] = {}
-        self._finals: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._finals: dict[tuple[str, tuple[int, ...], Position], Tensor] = {}
+        self._feedable: set[str] = set()
+        self._readable: set[str] = set()
         self._sources = Sources(
             weights,
             self.sets,
@@ -69,7 +83,7 @@ class Engine:
         """The readings of each run, in order."""
         listed = list(runs)
         todo = [run for run in dict.fromkeys(listed) if run not in self._done]
-        with torch.inference_mode():
+        with torch.inference_mode(), _exact_products():
             for done, run in enumerate(todo):
                 self._done[run] = self._compute(run)
                 if progress is not None:
@@ -77,15 +91,28 @@ class Engine:
         return [self._done[run] for run in listed]
 
     def _compute(self, run: Run) -> Readings:
+        self._refuse(run)
         prompts = self.sets[run.prompts]
         collected = _Collected(len(prompts))
         touched = Touched()
         for batch in batches(prompts, self.batch_size, self.weights.device):
-            trace, final, moved = self._intervene(run, batch)
-            touched += moved
-            self._read(run, batch, trace, final, collected)
+            done = self._intervene(run, batch)
+            touched += done.touched
+            self._read(run, batch, done, collected)
             self.forwards += len(batch.prompts) / len(prompts)
         return collected.readings(with_plan(touched, self._planned(run, prompts)))
+
+    def _refuse(self, run: Run) -> None:
+        """Raise EngineError for a run that cannot mean anything here."""
+        shape = self.weights.shape
+        refuse_run(run, shape, self.sets, self.metrics)
+        for name in sets_of(run) - self._feedable:
+            refuse_prompts(self.sets[name], shape)
+            self._feedable.add(name)
+        if run.prompts not in self._readable:
+            for metric in self.metrics.values():
+                refuse_metric(metric, self.sets[run.prompts], shape)
+            self._readable.add(run.prompts)
 
     def _planned(self, run: Run, prompts: PromptSet) -> int:
         shape = self.weights.shape
@@ -94,76 +121,116 @@ class Engine:
             planned += planned_edges(prompts, run.edges.edges)
         if run.path is not None:
             planned += planned_writes(prompts, shape, [Replace(run.path.senders, run.path.source)])
+            planned += planned_receivers(prompts, run.path.receivers)
         return planned
 
-    def _intervene(self, run: Run, batch: Batch) -> tuple[Trace | None, Tensor, Touched]:
-        """The intervened pass on a batch: trace (none by edges), final residual, counts."""
+    def _intervene(self, run: Run, batch: Batch) -> _Intervened:
+        """The intervened pass on a batch."""
         layers = {reading.head.layer for reading in run.attention}
         if run.edges is not None:
-            check_edges(run.edges.edges, self.weights.shape)
-            ablated = self._sources.values(run.edges.source, batch, run.given)
-            given = edits_for(self._sources, batch, run.given, ())
-            final, touched = forward_edges(self.weights, batch, run.edges, ablated, given)
-            return None, final, touched
+            return self._by_edges(run, run.edges, batch)
         if run.path is None:
             edits = edits_for(self._sources, batch, run.given, run.writes)
             trace = forward(self.weights, batch.tokens, edits, patterns=layers)
-            return trace, trace.final, edits.touched
+            return self._traced(run, trace, edits.touched)
         base = edits_for(self._sources, batch, run.given, ())
         clean = forward(self.weights, batch.tokens, base)
         counterfactual = self._sources.values(run.path.source, batch, run.given)
-        held, touched = hold_receivers(self.weights, batch, run.path, clean, counterfactual, base)
-        again = edits_for(self._sources, batch, run.given, ())
-        again.channels, again.mlp_inputs, again.final = (
-            held.channels,
-            held.mlp_inputs,
-            held.final,
-        )
+        again, written = hold_receivers(self.weights, batch, run.path, clean, counterfactual, base)
+        again.inputs, again.heads, again.mlps = base.inputs, base.heads, base.mlps
         trace = forward(self.weights, batch.tokens, again, patterns=layers)
-        return trace, trace.final, touched
+        return self._traced(run, trace, again.touched + Touched(written=written))
 
-    def _model_final(self, run: Run, batch: Batch) -> Tensor:
-        """The unmodified model's final residual on a batch, remembered: [B, T, W]."""
-        key = (run.prompts, batch.rows)
+    def _by_edges(self, run: Run, live: LiveEdges, batch: Batch) -> _Intervened:
+        ablated = self._sources.values(live.source, batch, run.given)
+        given = edits_for(self._sources, batch, run.given, ())
+        clean = None
+        if not live.all_but:
+            itself = Rows(run.prompts, tuple(range(len(self.sets[run.prompts]))))
+            clean = self._sources.values(itself, batch, run.given)
+        trace = forward_edges(
+            self.weights,
+            batch,
+            live,
+            ablated,
+            given,
+            clean,
+            patterns={reading.head for reading in run.attention},
+            sent={share.element.node for share in run.attribution},
+        )
+        return _Intervened(trace.final, trace.patterns, trace.sent, trace.touched)
+
+    def _traced(self, run: Run, trace: Trace, touched: Touched) -> _Intervened:
+        heads = {reading.head for reading in run.attention}
+        outputs = Outputs.of(trace)
+        return _Intervened(
+            trace.final,
+            {head: trace.patterns[head.layer][:, head.index] for head in heads},
+            {
+                share.element.node: outputs.contribution(self.weights, share.element.node)
+                for share in run.attribution
+            },
+            touched,
+        )
+
+    def _model_final(self, run: Run, batch: Batch, place: Position) -> Tensor:
+        """The unmodified model's final residual at a position of a batch, remembered: [B, W]."""
+        key = (run.prompts, batch.rows, place)
         if key not in self._finals:
-            self._finals[key] = forward(self.weights, batch.tokens).final
+            final = forward(self.weights, batch.tokens).final
+            self._finals[key] = readings.at(batch, place, final)
         return self._finals[key]
 
-    def _read(
-        self, run: Run, batch: Batch, trace: Trace | None, final: Tensor, into: _Collected
-    ) -> None:
-        places = {}
-        for metric in readings.by_name(self.metrics):
-            places[metric.name] = metric.at
+    def _read(self, run: Run, batch: Batch, done: _Intervened, into: _Collected) -> None:
+        for metric in self.metrics.values():
+            name, place = metric.name, metric.at
             if metric.kl:
-                model = self._model_final(run, batch)
-                values = readings.kl_from(self.weights, batch, metric.at, model, final)
+                values = self._kl(run, batch, place, done.final)
             else:
-                values = readings.metric_values(self.weights, batch, metric, final)
-            into.add_floats(into.metrics, metric.name, batch, values)
-        for name, place in places.items():
+                values = readings.metric_values(self.weights, batch, metric, done.final)
+            into.add_floats(into.metrics, name, batch, values)
             if run.top:
-                into.add_integers(
-                    name, batch, readings.top_tokens(self.weights, batch, place, final)
-                )
+                top = readings.top_tokens(self.weights, batch, place, done.final)
+                into.add_integers(name, batch, top)
             if run.kl:
-                model = self._model_final(run, batch)
-                values = readings.kl_from(self.weights, batch, place, model, final)
-                into.add_floats(into.kl, name, batch, values)
-        if trace is None:
-            return
+                into.add_floats(into.kl, name, batch, self._kl(run, batch, place, done.final))
         for reading in run.attention:
-            mass = readings.attention_mass(batch, reading, trace)
+            mass = readings.attention_mass(batch, reading, done.patterns[reading.head])
             into.add_floats(into.attention, reading, batch, mass)
         for share in run.attribution:
-            metric = self.metrics[share.metric]
-            values = readings.attribution(self.weights, batch, share, metric, trace)
+            metric, sent = self.metrics[share.metric], done.sent[share.element.node]
+            values = readings.attribution(self.weights, batch, share, metric, sent, done.final)
             into.add_floats(into.attribution, share, batch, values)
+
+    def _kl(self, run: Run, batch: Batch, place: Position, final: Tensor) -> Tensor:
+        model = self._model_final(run, batch, place)
+        return readings.kl_from(self.weights, model, readings.at(batch, place, final))
 
     def outputs(self, batch: Batch) -> Outputs:
         """Every sender's output in an unmodified run on a batch (for scans and self-checks)."""
         with torch.inference_mode():
             return Outputs.of(forward(self.weights, batch.tokens, Edits()))
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Matrix products in full float32, whatever the program that embeds us has chosen."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class _Intervened(NamedTuple):
+    """One batch of a run: final residual [B, T, W]; patterns [B, T, T] of the heads and outputs
+    [B, T, W] of the senders that are read; what was written."""
+
+    final: Tensor
+    patterns: Mapping[Head, Tensor]
+    sent: Mapping[Head | Mlp | Input, Tensor]
+    touched: Touched
 
 
 _Key = TypeVar("_Key", bound=Hashable)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch
-from circuitspec.engine.forward import Trace
 from circuitspec.engine.runs import AttentionReading, AttributionReading, EngineError
-from circuitspec.engine.sources import Outputs
 from circuitspec.language.nodes import Position
 from circuitspec.model.weights import NormWeights, Weights
 from circuitspec.task.records import Metric, MetricTerm, Prompt
@@ -38,7 +36,7 @@ def metric_values(weights: Weights, batch: Batch, metric: Metric, final: Tensor)
             named = kernels.logits(weights, residual, tokens).double()
         else:
             named = _quantity(term, whole, tokens)
-        total = total + term.coefficient * (named * counted).sum(-1)
+        total = total + term.coefficient * torch.where(counted, named, 0.0).sum(-1)
     return total
 
 
@@ -52,21 +50,23 @@ def _quantity(term: MetricTerm, whole: Tensor, tokens: Tensor) -> Tensor:
         case "log_prob":
             return whole.log_softmax(-1).gather(1, tokens)
         case "rank":
-            named = whole.gather(1, tokens)
-            return (whole[:, None, :] > named[:, :, None]).sum(-1).double()
+            # one answer at a time: all at once is [B, A, V]
+            better = [(whole > named[:, None]).sum(-1) for named in whole.gather(1, tokens).T]
+            return torch.stack(better, dim=1).double()
 
 
 def answer_tokens(
     prompts: Sequence[Prompt], term: MetricTerm, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The tokens a term sums over, int64 [B, A], and which of them count (sets differ in size)."""
+    """The tokens a term sums over, int64 [B, A], and which of them count, bool [B, A].
+
+    Sets differ in size, and may be empty: the sum over nothing is 0.
+    """
     sets = [prompt.answers[term.answer] for prompt in prompts]
-    width = max((len(s) for s in sets), default=0)
-    if width == 0:
-        raise EngineError(f"the answer {term.answer} names no token")
+    width = max(1, *(len(s) for s in sets))
     tokens = torch.tensor([[*s, *[0] * (width - len(s))] for s in sets], device=device)
-    counted = torch.tensor([[1.0] * len(s) + [0.0] * (width - len(s)) for s in sets], device=device)
-    return tokens, counted.double()
+    counted = torch.tensor([[i < len(s) for i in range(width)] for s in sets], device=device)
+    return tokens, counted
 
 
 def top_tokens(weights: Weights, batch: Batch, position: Position, final: Tensor) -> Tensor:
@@ -74,46 +74,46 @@ def top_tokens(weights: Weights, batch: Batch, position: Position, final: Tensor
     return kernels.logits(weights, at(batch, position, final)).argmax(-1)
 
 
-def kl_from(
-    weights: Weights, batch: Batch, position: Position, model: Tensor, run: Tensor
-) -> Tensor:
-    """KL(model ‖ run) over the vocabulary, in nats, from final residuals [B, T, W]: float64 [B]."""
-    p = kernels.logits(weights, at(batch, position, model)).double().log_softmax(-1)
-    q = kernels.logits(weights, at(batch, position, run)).double().log_softmax(-1)
+def kl_from(weights: Weights, model: Tensor, run: Tensor) -> Tensor:
+    """KL(model ‖ run) over the vocabulary, in nats, from final residuals [B, W]: float64 [B]."""
+    p = kernels.logits(weights, model).double().log_softmax(-1)
+    q = kernels.logits(weights, run).double().log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
 
 
-def attention_mass(batch: Batch, reading: AttentionReading, trace: Trace) -> Tensor:
-    """Attention of a head from its query position to its key positions: float64 [B]."""
-    pattern = trace.patterns[reading.head.layer][:, reading.head.index]
-    query = batch.index(reading.query)
-    keys = batch.union_mask(reading.keys)
-    rows = pattern[torch.arange(len(batch.prompts), device=pattern.device), query]
-    return (rows.double() * keys).sum(-1)
+def attention_mass(batch: Batch, reading: AttentionReading, pattern: Tensor) -> Tensor:
+    """Attention from the query position to the key positions, of a head's `pattern` [B, T, T]:
+    float64 [B]."""
+    rows = at(batch, reading.query, pattern)
+    return torch.where(batch.union_mask(reading.keys), rows.double(), 0.0).sum(-1)
 
 
 def attribution(
-    weights: Weights, batch: Batch, reading: AttributionReading, metric: Metric, trace: Trace
+    weights: Weights,
+    batch: Batch,
+    reading: AttributionReading,
+    metric: Metric,
+    sent: Tensor,
+    final: Tensor,
 ) -> Tensor:
     """An element's share of a metric of logits: float64 [B], in logits.
 
-    Its output through the final norm, centred where the norm centres, with the scale frozen at the
-    run's own, onto the metric's direction in the unembedding. Summed over all senders (and
-    constants) this is the metric, up to the norm's and the unembedding's biases.
+    `sent` [B, T, W], what the logits read of the element's node, through the final norm, centred
+    where the norm centres, with the scale frozen at that of the run's `final` residual, onto the
+    metric's direction in the unembedding. Summed over all senders (and constants) this is the
+    metric, up to the norm's and the unembedding's biases.
     """
     if metric.kl or any(term.quantity != "logit" for term in metric.terms):
         raise EngineError(f"{metric.name} is not a sum of logits, so nothing can be attributed")
     # The element's place need not be the metric's: only what is written there reaches it directly.
-    output = Outputs.of(trace).contribution(weights, reading.element.node)
-    here = batch.index(metric.at)
-    lives = batch.mask(reading.element.position)[torch.arange(len(here)), here]
-    value = at(batch, metric.at, output) * lives[:, None]
-    scaled = frozen_norm(weights.ln_final, value, at(batch, metric.at, trace.final))
+    lives = batch.mask(reading.element.position)
+    value = at(batch, metric.at, torch.where(lives[..., None], sent, 0.0))
+    scaled = frozen_norm(weights.ln_final, value, at(batch, metric.at, final))
     direction = torch.zeros_like(scaled, dtype=torch.float64)
     for term in metric.terms:
         tokens, counted = answer_tokens(batch.prompts, term, scaled.device)
-        columns = weights.unembed.T[tokens].double()
-        direction = direction + term.coefficient * (columns * counted[..., None]).sum(1)
+        columns = torch.where(counted[..., None], weights.unembed.T[tokens].double(), 0.0)
+        direction = direction + term.coefficient * columns.sum(1)
     return (scaled.double() * direction).sum(-1)
 
 
@@ -127,8 +127,3 @@ def frozen_norm(norm: NormWeights, value: Tensor, residual: Tensor) -> Tensor:
     scale = residual.square().mean(-1, keepdim=True).add(norm.eps).rsqrt()
     weight = 1.0 if norm.weight is None else norm.weight
     return value * scale * weight
-
-
-def by_name(metrics: Mapping[str, Metric]) -> list[Metric]:
-    """Metrics in a fixed order, the KL ones last (they need the model's own run)."""
-    return sorted(metrics.values(), key=lambda m: (m.kl, m.name))

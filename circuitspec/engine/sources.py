@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from circuitspec.engine.runs import EngineError, Means, Rows, Source, Write, Zer
 from circuitspec.language.nodes import Head, Input, Mlp
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import PromptSet
+
+RECORDINGS = 2 << 30
+"""Bytes of recorded outputs to keep; beyond it the least recently used are computed again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,18 +45,31 @@ class Outputs:
             tuple(None if m is None else change(m) for m in self.mlps),
         )
 
-    def contribution(self, weights: Weights, sender: Input | Head | Mlp) -> Tensor:
-        """What `sender` adds to the residual stream: [B, T, W]."""
+    def value(self, sender: Input | Head | Mlp) -> Tensor:
+        """A sender's own value: z [B, T, D] of a head, else what it adds to the stream."""
         match sender:
             case Input():
                 return self.input
             case Head(layer=layer, index=index):
-                return self.z[layer][:, :, index] @ weights.blocks[layer].w_o[index]
+                return self.z[layer][:, :, index]
             case Mlp(layer=layer):
                 value = self.mlps[layer]
                 if value is None:
                     raise EngineError(f"the model has no {sender}: it is attention only")
                 return value
+
+    def contribution(self, weights: Weights, sender: Input | Head | Mlp) -> Tensor:
+        """What `sender` adds to the residual stream: [B, T, W]."""
+        value = self.value(sender)
+        if isinstance(sender, Head):
+            return value @ weights.blocks[sender.layer].w_o[sender.index]
+        return value
+
+    @property
+    def size(self) -> int:
+        """How many bytes of memory the tensors take."""
+        tensors = [self.input, *self.z, *(m for m in self.mlps if m is not None)]
+        return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def stack(parts: list[Outputs]) -> Outputs:
@@ -80,18 +97,22 @@ class Sources:
         sets: Mapping[str, PromptSet],
         batch_size: int,
         edits_for: Callable[[Batch, tuple[Write, ...], tuple[Write, ...]], Edits],
+        *,
+        capacity: int = RECORDINGS,
     ) -> None:
         self.weights = weights
         self.sets = sets
         self.batch_size = batch_size
+        self.capacity = capacity
         self._edits_for = edits_for
-        self._recordings: dict[
-            tuple[str, tuple[Write, ...]], tuple[dict[int, Outputs], dict[int, tuple[int, int]]]
-        ] = {}
-        self._means: dict[tuple[Means, tuple[Write, ...]], dict[tuple[str, int], Outputs]] = {}
+        self._recordings: OrderedDict[tuple[object, ...], Outputs] = OrderedDict()
+        self._means: dict[Means, dict[tuple[str, int], Outputs]] = {}
 
     def values(self, source: Source, batch: Batch, given: tuple[Write, ...]) -> Outputs:
-        """The value of every sender at every position of `batch` under `source`."""
+        """The value of every sender at every position of `batch` under `source`.
+
+        Other prompts' values are those of runs under `given`; means are of the unmodified model.
+        """
         match source:
             case Zero():
                 return self._zero(batch)
@@ -102,11 +123,11 @@ class Sources:
 
     def _zero(self, batch: Batch) -> Outputs:
         weights, (b, t) = self.weights, batch.tokens.shape
-        head = weights.blocks[0].w_o.shape[:2] if weights.blocks else (0, 0)
         zero = weights.embed.new_zeros
+        heads = (weights.shape.n_heads, weights.shape.d_head)
         return Outputs(
             zero(b, t, weights.shape.d_model),
-            tuple(zero(b, t, *head) for _ in weights.blocks),
+            tuple(zero(b, t, *heads) for _ in weights.blocks),
             tuple(
                 None if block.mlp is None else zero(b, t, weights.shape.d_model)
                 for block in weights.blocks
@@ -114,40 +135,33 @@ class Sources:
         )
 
     def _rows(self, source: Rows, batch: Batch, given: tuple[Write, ...]) -> Outputs:
-        key = (source.prompts, given)
-        if key not in self._recordings:
-            self._recordings[key] = self._record(*key)
-        groups, places = self._recordings[key]
-        found = [places[source.rows[row]] for row in batch.rows]
-        if any(length != batch.length for length, _ in found):
-            raise EngineError(
-                f"prompts of {source.prompts} paired with prompts of {batch.length} tokens have "
-                "another length: values could not correspond by token index"
-            )
-        rows = torch.tensor([index for _, index in found], device=batch.tokens.device)
-        return groups[batch.length].map(lambda x: x[rows])
+        """Runs of the paired prompts, each under what its own partner is given.
 
-    def _record(
-        self, name: str, given: tuple[Write, ...]
-    ) -> tuple[dict[int, Outputs], dict[int, tuple[int, int]]]:
-        """Outputs of a whole set by length, and where each row stands in them."""
-        parts: dict[int, list[Outputs]] = {}
-        places: dict[int, tuple[int, int]] = {}
-        filled: dict[int, int] = {}
-        for batch in batches(self.sets[name], self.batch_size, self.weights.device):
-            trace = forward(self.weights, batch.tokens, self._edits_for(batch, given, ()))
-            parts.setdefault(batch.length, []).append(Outputs.of(trace))
-            for row in batch.rows:
-                index = filled.get(batch.length, 0)
-                places[row] = (batch.length, index)
-                filled[batch.length] = index + 1
-        return {length: stack(outputs) for length, outputs in parts.items()}, places
+        The paired prompts go through the model in the order of `batch`, under its row numbers: a
+        knock-out whose values come from other rows again takes those of the run's prompt.
+        """
+        prompts = tuple(self.sets[source.prompts].prompts[source.rows[row]] for row in batch.rows)
+        # who is paired with whom matters only to knock-outs by rows
+        rows = batch.rows if any(isinstance(write.source, Rows) for write in given) else ()
+        chosen = tuple(source.rows[row] for row in batch.rows)
+        key = (source.prompts, chosen, given, rows)
+        if key in self._recordings:
+            self._recordings.move_to_end(key)
+            return self._recordings[key]
+        tokens = torch.tensor([p.tokens for p in prompts], device=batch.tokens.device)
+        paired = Batch(prompts, batch.rows, tokens)
+        outputs = Outputs.of(forward(self.weights, tokens, self._edits_for(paired, given, ())))
+        self._recordings[key] = outputs
+        held = sum(kept.size for kept in self._recordings.values())
+        while held > self.capacity and len(self._recordings) > 1:
+            _, dropped = self._recordings.popitem(last=False)
+            held -= dropped.size
+        return outputs
 
     def _mean(self, source: Means, batch: Batch) -> Outputs:
-        key = (source, ())
-        if key not in self._means:
-            self._means[key] = self._average(source)
-        means = self._means[key]
+        if source not in self._means:
+            self._means[source] = self._average(source)
+        means = self._means[source]
 
         def of(template: str) -> Outputs:
             kind, length = self._group(source, template, batch.length)
@@ -189,23 +203,22 @@ class Sources:
                     device=batch.tokens.device,
                 )
                 group = self._group(source, template, batch.length)
-                if source.over == "batch":
-                    part = outputs.map(
-                        lambda x, rows=rows: x[rows].sum((0, 1), keepdim=True)  # type: ignore[misc]
-                    )
-                    count = len(rows) * batch.length
-                else:
-                    part = outputs.map(
-                        lambda x, rows=rows: x[rows].sum(0, keepdim=True)  # type: ignore[misc]
-                    )
-                    count = len(rows)
+                pooled = source.over == "batch"
+                part = _summed(outputs, rows, (0, 1) if pooled else (0,))
                 sums[group] = part if group not in sums else _add(sums[group], part)
-                counts[group] = counts.get(group, 0) + count
-        dtype = self.weights.dtype
+                counts[group] = counts.get(group, 0) + len(rows) * (batch.length if pooled else 1)
         return {
-            group: total.map(lambda x, n=counts[group]: (x / n).to(dtype))  # type: ignore[misc]
+            group: _divided(total, counts[group], self.weights.dtype)
             for group, total in sums.items()
         }
+
+
+def _summed(outputs: Outputs, rows: Tensor, axes: tuple[int, ...]) -> Outputs:
+    return outputs.map(lambda x: x[rows].sum(axes, keepdim=True))
+
+
+def _divided(total: Outputs, count: int, dtype: torch.dtype) -> Outputs:
+    return total.map(lambda x: (x / count).to(dtype))
 
 
 def _add(left: Outputs, right: Outputs) -> Outputs:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from circuitspec.engine.batches import Batch, indices_at
 from circuitspec.engine.forward import Edits, Written
-from circuitspec.engine.runs import EngineError, Replace, ReplaceAllBut, Touched, Write
+from circuitspec.engine.runs import Replace, ReplaceAllBut, Touched, Write
 from circuitspec.engine.sources import Outputs, Sources
 from circuitspec.hypothesis.records import Element
 from circuitspec.hypothesis.shape import ModelShape
-from circuitspec.language.nodes import Head, Input, Mlp, Position
+from circuitspec.language.nodes import Channel, Head, Input, Layer, Logits, Mlp, Position
 from circuitspec.task.records import Prompt
 
 
@@ -40,9 +40,7 @@ def _add_write(
     *,
     counted: bool,
 ) -> None:
-    listed = masks_by_node(
-        batch, write.elements if isinstance(write, Replace) else write.live, shape
-    )
+    listed = masks_by_node(batch, write.elements if isinstance(write, Replace) else write.live)
     heads: dict[int, Tensor] = {}
     mlps: dict[int, Tensor] = {}
     for node, mask in listed.items():
@@ -65,37 +63,16 @@ def _add_write(
     for number, mask in heads.items():
         edits.heads.setdefault(number, []).append(Written(mask, values.z[number], counted))
     for number, mask in mlps.items():
-        value = values.mlps[number]
-        if value is None:
-            raise EngineError(f"the model has no m{number}: it is attention only")
+        value = values.value(Mlp(Layer(number)))
         edits.mlps.setdefault(number, []).append(Written(mask, value, counted))
 
 
-def masks_by_node(
-    batch: Batch, elements: Iterable[Element], shape: ModelShape
-) -> dict[Head | Mlp | Input, Tensor]:
-    """Where each node is named: bool [B, T] a node. Nodes beyond the model raise EngineError."""
+def masks_by_node(batch: Batch, elements: Iterable[Element]) -> dict[Head | Mlp | Input, Tensor]:
+    """Where each node is named: bool [B, T] a node."""
     positions: dict[Head | Mlp | Input, set[Position]] = {}
     for element in sorted(elements, key=str):
         positions.setdefault(element.node, set()).add(element.position)
-    for node in positions:
-        check_node(node, shape)
-    return {node: batch.union_mask(sorted(where)) for node, where in positions.items()}
-
-
-def check_node(node: Head | Mlp | Input, shape: ModelShape) -> None:
-    """Refuse a node that the model does not have, in the author's words."""
-    match node:
-        case Head(layer=layer, index=index):
-            if layer >= shape.n_layers or index >= shape.n_heads:
-                raise EngineError(
-                    f"the model has no {node}: {shape.n_layers} layers of {shape.n_heads} heads"
-                )
-        case Mlp(layer=layer):
-            if not shape.has_mlps or layer >= shape.n_layers:
-                raise EngineError(f"the model has no {node}")
-        case Input():
-            pass
+    return {node: batch.union_mask(sorted(where, key=str)) for node, where in positions.items()}
 
 
 def planned_writes(prompts: Iterable[Prompt], shape: ModelShape, writes: Iterable[Write]) -> int:
@@ -116,6 +93,18 @@ def planned_writes(prompts: Iterable[Prompt], shape: ModelShape, writes: Iterabl
                 live = {place for place in places if not isinstance(place[0], Input)}
                 total += nodes * len(prompt.tokens) - len(live)
     return total
+
+
+def planned_receivers(
+    prompts: Iterable[Prompt],
+    receivers: Iterable[tuple[Head | Mlp | Logits, Channel, Position]],
+) -> int:
+    """How many channel inputs path patching is to hold in its second pass."""
+    listed = list(receivers)
+    return sum(
+        len({(node, channel, index) for node, channel, at in listed for index in indices_at(p, at)})
+        for p in prompts
+    )
 
 
 def with_plan(touched: Touched, planned: int) -> Touched:
