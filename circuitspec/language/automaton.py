@@ -9,15 +9,12 @@ imported. That both accept the same texts is tested.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from circuitspec.language.builder import Builder
+from circuitspec.language.builder import Builder, Handler
 from circuitspec.language.lexer import Tokens
 from circuitspec.language.syntax import SpecFile
 from circuitspec.language.tables import Rule, tables
-
-Handler = Callable[[list[Any], int, int], Any]
 
 
 class Stack(NamedTuple):
@@ -43,7 +40,7 @@ class Automaton(ABC):
         self.forced: set[int] = set()
         """Words that are keywords here, whatever else the grammar would take them for."""
         self.handlers: list[Handler | None] = [
-            None if rule.spliced else getattr(self.builder, rule.callback, _only_inline)
+            None if rule.spliced else self.builder.handler(rule.callback)
             for rule in self.tables.rules
         ]
 
@@ -127,11 +124,6 @@ class Automaton(ABC):
             if length >= 0:
                 del value[length:]
         self.states, self.values, self.firsts = stack.states[:], stack.values[:], stack.firsts[:]
-
-
-def _only_inline(children: list[Any], first: int, last: int) -> Any:
-    """Rules without a method of the builder only ever pass on their single child."""
-    raise AssertionError(children)
 
 
 def _gathered(plan: tuple[int | None, ...], parts: list[Any]) -> list[Any]:

@@ -54,3 +54,9 @@ def page(text: str) -> Page:
     if tuple(found) != HEADINGS:
         raise ValueError(f"headings must be {HEADINGS}, in this order, not {tuple(found)}")
     return Page(code=title["code"], title=title["title"], sections=found)
+
+
+def titles() -> tuple[tuple[str, str], ...]:
+    """Every code that has a page, with its title."""
+    texts = ((code, explain(code) or "") for code in codes())
+    return tuple((code, text.partition("\n")[0].partition(": ")[2]) for code, text in texts)

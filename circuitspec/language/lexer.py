@@ -165,8 +165,14 @@ def _unknown(tokens: Tokens, position: int) -> int:
         return _unterminated(tokens, position)
     plain = LOOKALIKES.get(character)
     if plain is not None and plain != '"':
-        _report(tokens, "C012", f"unexpected character `{character}`", position, position + 1,
-                f"write `{plain}`")
+        _report(
+            tokens,
+            "C012",
+            f"unexpected character `{character}`",
+            position,
+            position + 1,
+            f"write `{plain}`",
+        )
         _push(tokens, tables().literals[plain], position, position + 1)
         return position + 1
     if plain == '"':
@@ -191,8 +197,14 @@ def _curly(tokens: Tokens, position: int) -> int:
     stop = source.find("\n", position)
     stop = len(source) if stop < 0 else stop
     end = next((i + 1 for i in range(position + 1, stop) if source[i] in '“”„"'), stop)
-    _report(tokens, "C012", f"unexpected character `{source[position]}`", position, position + 1,
-            'write straight quotes: `"..."`')
+    _report(
+        tokens,
+        "C012",
+        f"unexpected character `{source[position]}`",
+        position,
+        position + 1,
+        'write straight quotes: `"..."`',
+    )
     tokens.broken.add(len(tokens.kind))
     _push(tokens, "STRING", position, end)
     return end
@@ -234,8 +246,14 @@ def _unterminated(tokens: Tokens, position: int) -> int:
         tokens.diagnostics = [
             d for d in tokens.diagnostics if d.span.start < line or d.span.start > position
         ]
-    _report(tokens, "C005", "this string is not closed on its line", position, end,
-            'close it with `"`; a quote inside a string is written `\\"`')
+    _report(
+        tokens,
+        "C005",
+        "this string is not closed on its line",
+        position,
+        end,
+        'close it with `"`; a quote inside a string is written `\\"`',
+    )
     tokens.broken.add(len(tokens.kind))
     _push(tokens, "STRING", position, end)
     return end
@@ -249,11 +267,23 @@ def _bad_number(tokens: Tokens, position: int, end: int) -> int:
     text = source[position:end]
     head = re.fullmatch(r"([0-9]+)[.]?[hH]([0-9]+)", text)
     if head:
-        _report(tokens, "C009", f"`{text}` is not a head", position, end,
-                f"write `a{int(head[1][:9])}.h{int(head[2][:9])}`")
+        _report(
+            tokens,
+            "C009",
+            f"`{text}` is not a head",
+            position,
+            end,
+            f"write `a{int(head[1][:9])}.h{int(head[2][:9])}`",
+        )
     else:
-        _report(tokens, "C010", f"`{text}` is not a number", position, end,
-                "put a space between a number and a word")
+        _report(
+            tokens,
+            "C010",
+            f"`{text}` is not a number",
+            position,
+            end,
+            "put a space between a number and a word",
+        )
     tokens.broken.add(len(tokens.kind))
     return end
 

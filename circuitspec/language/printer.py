@@ -48,7 +48,9 @@ def to_text(spec: s.SpecFile, *, width: int = WIDTH) -> str:
         layout.lines += doc_lines(spec.doc)
     layout.lines.append(f"circuitspec {spec.version}")
     layout.last_line = spec.header.end_line
-    layout.trailing(spec.header.end_line, spec.statements[0].span.start if spec.statements else None)
+    layout.trailing(
+        spec.header.end_line, spec.statements[0].span.start if spec.statements else None
+    )
     layout.body(spec.statements, "", None, spaced=True)
     layout.comments_before(None, "")
     return "\n".join(layout.lines) + "\n"

@@ -43,9 +43,7 @@ def render(
     return "".join(_one(d, texts, color, width) for d in diagnostics)
 
 
-def _one(
-    diagnostic: Diagnostic, sources: Mapping[str, list[str]], color: bool, width: int
-) -> str:
+def _one(diagnostic: Diagnostic, sources: Mapping[str, list[str]], color: bool, width: int) -> str:
     severity = diagnostic.severity
     head = _paint(f"{severity.value}[{diagnostic.code}]", COLORS[severity], color)
     lines = [f"{head}{_paint(f': {shown(diagnostic.message)}', BOLD, color)}"]
@@ -169,10 +167,7 @@ def clipped(line: str, marks: list[Mark], width: int) -> tuple[str, list[Mark]]:
 
 def _starts(cells: list[str], index: int) -> bool:
     """Whether a cell is the first of its character: wide characters fill two."""
-    return not (
-        columns(cells[index]) == 2
-        and _run_before(cells, index) % 2 == 1
-    )
+    return not (columns(cells[index]) == 2 and _run_before(cells, index) % 2 == 1)
 
 
 def _run_before(cells: list[str], index: int) -> int:

@@ -208,7 +208,7 @@ def _rule(rule: LarkRule) -> list[Any]:
             plan.append(None)
             continue
         symbol = rule.expansion[part]
-        if not (symbol.is_term and symbol.filter_out and not options.keep_all_tokens):
+        if not (getattr(symbol, "filter_out", False) and not options.keep_all_tokens):
             spliced = not symbol.is_term and symbol.name.startswith("_")
             plan.append(-part - 1 if spliced else part)
         part += 1

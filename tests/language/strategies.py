@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 
 from circuitspec.language import syntax as s
-from circuitspec.language.builder import CHANNELS, NODE_FUNCTIONS, clean_doc, near_node, reserved
+from circuitspec.language.names import CHANNELS, NODE_FUNCTIONS, near_node, reserved
 from circuitspec.language.nodes import INPUT, LOGITS, Head, HeadIndex, Layer, Mlp
 from circuitspec.language.tables import tables
+from circuitspec.language.terms import clean_doc
 
 _WORDS = frozenset(word for word in tables().literals if word[0].isalpha())
 
@@ -83,9 +83,7 @@ node_calls = st.builds(
     function=st.sampled_from(sorted(NODE_FUNCTIONS)),
     arguments=tuples(plain_refs | heads),
 )
-subscripts = st.builds(
-    s.Subscript, label=plain_refs, index=st.integers(-9, 9) | st.just("*")
-)
+subscripts = st.builds(s.Subscript, label=plain_refs, index=st.integers(-9, 9) | st.just("*"))
 atoms = numbers | texts | refs | nodes | subscripts | node_calls
 OPERATORS = ["+", "-", "*", "/", "mod", "==", "!=", "<", "<=", ">", ">="]
 
@@ -114,9 +112,9 @@ integer_ranges = st.builds(s.IntegerRange, first=naturals, last=naturals)
 word_lists = st.builds(s.WordList, words=tuples(texts))
 words_files = st.builds(s.WordsFile, path=texts)
 word_sources = word_lists | words_files | integer_ranges
-constraints = st.lists(
-    st.sampled_from(["distinct", "one_token", "same_tokens"]), unique=True
-).map(lambda words: tuple(s.Name(text=word) for word in words))
+constraints = st.lists(st.sampled_from(["distinct", "one_token", "same_tokens"]), unique=True).map(
+    lambda words: tuple(s.Name(text=word) for word in words)
+)
 words = st.builds(s.Words, name=names, source=word_sources)
 samples = st.builds(
     s.Sample,
@@ -129,9 +127,7 @@ samples = st.builds(
 )
 task_statements = st.one_of(
     st.builds(s.Template, name=names, text=texts),
-    st.builds(
-        s.Slot, names=tuples(names), source=refs | word_sources, constraints=constraints
-    ),
+    st.builds(s.Slot, names=tuples(names), source=refs | word_sources, constraints=constraints),
     st.builds(s.Slot, names=tuples(names), value=expressions, constraints=constraints),
     words,
     st.builds(s.Table, name=names, entries=tuples(st.tuples(texts, texts))),
@@ -144,9 +140,7 @@ task_statements = st.one_of(
     st.builds(s.Answers, style=st.sampled_from(["spaced", "glued"])),
     st.builds(s.PromptsFile, path=texts),
 )
-tasks = st.builds(
-    s.Task, name=names, statements=optional(tuples(task_statements, 0, 5)), doc=docs
-)
+tasks = st.builds(s.Task, name=names, statements=optional(tuples(task_statements, 0, 5)), doc=docs)
 
 # ── circuit ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -284,5 +278,3 @@ specs = st.builds(
     statements=tuples(st.one_of(uses, words, tasks, protocols, hypotheses), 0, 3),
     doc=docs,
 )
-
-Every = Callable[[Any], Any]
