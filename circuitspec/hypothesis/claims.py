@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from circuitspec.hypothesis.ablation import ablation_of
 from circuitspec.hypothesis.members import UNKNOWN, Scope, duplicate
 from circuitspec.hypothesis.minimality import minimality
+from circuitspec.hypothesis.ordering import cut_key
 from circuitspec.hypothesis.patches import baseline_name, path_patch
 from circuitspec.hypothesis.places import positions
 from circuitspec.hypothesis.protocols import Actions, merged
@@ -190,11 +191,11 @@ def _knockouts(
     sets: list[CutSet] = []
     complete = True
     if stated.roles:
-        for role in scope.roles.values():
+        for _, role in sorted(scope.roles.items()):
             members = without_kept(role.elements, scope)
             sets.append(declared.cut_set(role.name, members))
     if stated.groups:
-        for name in scope.groups:
+        for name in sorted(scope.groups):
             elements = (e for role in scope.expand(name) for e in role.elements)
             sets.append(declared.cut_set(name, without_kept(elements, scope)))
     for targets in stated.sets:
@@ -210,4 +211,5 @@ def _knockouts(
             once.setdefault(frozenset(cut.elements), cut)
     if not complete:
         return None
-    return Completeness(named=tuple(once.values()), random=stated.random or 0, greedy=stated.greedy)
+    named = tuple(sorted(once.values(), key=cut_key))
+    return Completeness(named=named, random=stated.random or 0, greedy=stated.greedy)

@@ -44,7 +44,7 @@ def graph_of(hypothesis: Hypothesis, circuit: Circuit | None = None) -> nx.DiGra
         LOGITS: [Place(query=p) for p in info.logit_positions()],
     }
     graph: nx.DiGraph[Any] = nx.DiGraph(hypothesis=hypothesis.name)
-    for role in hypothesis.roles.values():
+    for _, role in sorted(hypothesis.roles.items()):
         for node in role.nodes:
             places.setdefault(node, []).extend(role.places)
             for place in role.places:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitspec.hypothesis.members import Scope
-from circuitspec.hypothesis.ordering import edge_key
+from circuitspec.hypothesis.ordering import cut_key, edge_key
 from circuitspec.hypothesis.records import CutSet, Edge, EdgeStatement, Element, Minimality, Role
 from circuitspec.hypothesis.refine import given_set_text
 from circuitspec.hypothesis.report import Report
@@ -71,6 +71,7 @@ def minimality(
         for name, unit in _units(each.unit, role, scope):
             sets = _candidates(unit, role, known, scope, declared)
             found.append((declared.cut_set(name, unit), sets))
+    found.sort(key=lambda candidate: cut_key(candidate[0]))
     return Minimality(unit=each.unit, candidates=tuple(found))
 
 

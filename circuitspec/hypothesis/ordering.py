@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuitspec.hypothesis.records import Edge, Element
+from circuitspec.hypothesis.records import CutSet, Edge, Element
 from circuitspec.language.nodes import Channel, Head, Node, Position, depth
 
 NodeKey = tuple[int, int, int]
@@ -31,6 +31,11 @@ def channel_key(channel: Channel) -> int:
 def element_key(element: Element) -> tuple[NodeKey, PositionKey]:
     """Sort key of an element: node, then position."""
     return (node_key(element.node), position_key(element.position))
+
+
+def cut_key(cut: CutSet) -> tuple[list[tuple[NodeKey, PositionKey]], str]:
+    """Sort key of a set: from the input up by its elements, so that roles come in layer order."""
+    return (sorted(map(element_key, cut.elements)), cut.name)
 
 
 def edge_key(edge: Edge) -> tuple[NodeKey, NodeKey, int, PositionKey]:

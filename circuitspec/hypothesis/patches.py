@@ -107,7 +107,8 @@ def edges_by_read(edges: tuple[Edge, ...]) -> list[Edge]:
 
 
 def _lives(sender: Input | Head | Mlp, scope: Scope) -> tuple[Element, ...]:
-    return tuple(Element(sender, place.query) for place in scope.placed(sender))
+    lives = {Element(sender, place.query) for place in scope.placed(sender)}
+    return tuple(sorted(lives, key=element_key))
 
 
 def _senders(edges: tuple[Edge, ...], scope: Scope) -> tuple[Element, ...]:

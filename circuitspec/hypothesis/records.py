@@ -249,6 +249,7 @@ class Hypothesis:
     sweeps: tuple[Sweep, ...] = ()
     doc: str | None = None
     span: Span = field(default=NO_SPAN, compare=False, repr=False)
+    name_span: Span = field(default=NO_SPAN, compare=False, repr=False)
     statements: tuple[HypothesisStatement, ...] = field(default=(), compare=False, repr=False)
     """Its own and inherited statements, for the spans of what the records no longer show."""
 

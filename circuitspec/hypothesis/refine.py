@@ -105,9 +105,8 @@ def _refined(hypothesis: syntax.Hypothesis, parent: Merged, report: Report) -> M
         elif name.text in before:
             removed.add(name.text)
         else:
-            meant = report.unknown(NOT_A_HYPOTHESIS, "inherited role", name.text, name.span, before)
-            if meant is not None:
-                removed.add(meant)
+            # What was meant stays: to drop it on a guess would break what hangs on it.
+            report.unknown(NOT_A_HYPOTHESIS, "inherited role", name.text, name.span, before)
     after = [s for n, s in before.items() if n not in removed and n not in own_roles]
     after += own_roles.values()
     stated: list[Target] = [n for s in after for n in s.nodes]

@@ -79,6 +79,7 @@ def _resolve(stated: syntax.Hypothesis, names: Library, report: Report) -> Hypot
         sweeps=tuple(s for s in statements if isinstance(s, syntax.Sweep)),
         doc=stated.doc,
         span=stated.span,
+        name_span=stated.name.span,
         statements=statements,
     )
 

@@ -7,6 +7,7 @@ rule or the resolution has said: a broken statement counts as what its author me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from circuitspec.hypothesis.checks import (
@@ -32,7 +33,7 @@ from circuitspec.hypothesis.checks.rule import Rule
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo, task_info
-from circuitspec.language.diagnostics import Diagnostic
+from circuitspec.language.diagnostics import Diagnostic, Label
 
 RULES: tuple[Rule, ...] = (
     beyond_model,
@@ -82,10 +83,21 @@ def check_all(
             findings += _features(hypothesis, Path(base_dir))
         for d in findings:
             # A refinement inherits what is wrong with its parent; once is enough.
-            found.setdefault((d.code, d.span.file, d.span.start, d.span.end), d)
+            key = (d.code, d.span.file, d.span.start, d.span.end)
+            if key not in found:
+                found[key] = _placed(d, hypothesis)
     for d in unused.check_all(hypotheses):
         found[(d.code, d.span.file, d.span.start, d.span.end)] = d
     return tuple(sorted(found.values(), key=lambda d: (d.span.file, d.span.start, d.code)))
+
+
+def _placed(found: Diagnostic, hypothesis: Hypothesis) -> Diagnostic:
+    """A finding at an inherited statement, with a label that says whose mistake it is."""
+    at, own = found.span, hypothesis.span
+    if hypothesis.refines is None or (own.file == at.file and own.start <= at.start < own.end):
+        return found
+    message = f"as `{hypothesis.name}` has it, which refines `{hypothesis.refines}`"
+    return replace(found, labels=(*found.labels, Label(span=hypothesis.name_span, message=message)))
 
 
 def _features(hypothesis: Hypothesis, base_dir: Path) -> tuple[Diagnostic, ...]:
