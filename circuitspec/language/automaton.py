@@ -52,6 +52,7 @@ class Automaton(ABC):
     def recover(self) -> None:
         """The token at `position` has no action: say so, and get to where reading can go on."""
 
+    @abstractmethod
     def closing(self, state: int) -> None:
         """Called when a block is about to be closed by its `}`."""
 

@@ -16,7 +16,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stretch of a source file: offsets in characters, lines and columns from 1, end exclusive."""
+    """A stretch of a source file: offsets in characters, lines and columns from 1.
+
+    The end is exclusive.
+    """
 
     file: str
     start: int

@@ -240,7 +240,7 @@ def _unterminated(tokens: Tokens, position: int) -> int:
     """A string without its closing quote ends with its line."""
     source = tokens.source
     end = _line_end(source, position)
-    # With a quote lost earlier on the line, what was read outside strings was inside, and vice versa.
+    # With a quote lost earlier on the line, what was read outside strings was inside them.
     line = tokens.line_starts[bisect_right(tokens.line_starts, position) - 1]
     if tokens.kind and tokens.kind[-1] != "STRING" and source.count('"', line, position) >= 2:
         tokens.diagnostics = [

@@ -66,10 +66,8 @@ def near_node(text: str) -> str | None:
         layer, index = (part for part in found.groups() if part is not None)
         if len(layer) <= MOST_DIGITS and len(index) <= MOST_DIGITS:
             return f"a{int(layer)}.h{int(index)}"
-    if found := _NEARLY_MLP.fullmatch(text) or _MLP.fullmatch(text):
-        if len(found[1]) <= MOST_DIGITS:
-            return f"m{int(found[1])}"
-    return None
+    mlp = _NEARLY_MLP.fullmatch(text) or _MLP.fullmatch(text)
+    return f"m{int(mlp[1])}" if mlp and len(mlp[1]) <= MOST_DIGITS else None
 
 
 def reserved(name: str) -> str | None:

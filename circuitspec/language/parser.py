@@ -6,8 +6,8 @@ import codecs
 from pathlib import Path
 
 from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Severity, Span
-from circuitspec.language.recovery import Parser
 from circuitspec.language.lexer import tokenize
+from circuitspec.language.recovery import Parser
 from circuitspec.language.syntax import SpecFile
 
 MAX_BYTES = 16 * 1024 * 1024

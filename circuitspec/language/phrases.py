@@ -61,7 +61,7 @@ def print_expr(expr: s.Expr) -> str:
 
 
 def _pieces(expr: s.Expr, level: int) -> Cell:
-    """An expression as an operand at a level of precedence; a sum may be broken before its signs."""
+    """An expression as an operand at a level of precedence; sums may be broken before signs."""
     own = level_of(expr)
     if own < level:
         return [f"({print_expr(expr)})"]

@@ -99,9 +99,9 @@ class _Layout:
 
     def blank_line_as_before(self, line: int) -> None:
         """Keep a blank line that the source had here."""
-        if self.last_line and line > self.last_line + 1 and self.lines[-1:] != [""]:
-            if not self.lines[-1].endswith("{"):
-                self.lines.append("")
+        had_one = self.last_line and line > self.last_line + 1
+        if had_one and self.lines[-1] != "" and not self.lines[-1].endswith("{"):
+            self.lines.append("")
 
     # ── statements ───────────────────────────────────────────────────────────────────────────
 

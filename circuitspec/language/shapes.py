@@ -86,7 +86,9 @@ class Shape:
         self.record = record
         words = fields.split()
         self.fields = [word for word in words if "=" not in word and not word.endswith("*")]
-        self.rest = next((word[:-1] for word in words if word.endswith("*") and "=" not in word), "")
+        self.rest = next(
+            (word[:-1] for word in words if word.endswith("*") and "=" not in word), ""
+        )
         self.constants: dict[str, Any] = {}
         for word in words:
             name, equals, value = word.partition("=")

@@ -137,7 +137,7 @@ class PositionExpr(Located):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionList(Located):
-    """One or more positions. `paired`: written in parentheses, matched one to one with a partner."""
+    """One or more positions. `paired`: in parentheses, matched one to one with a partner."""
 
     positions: tuple[PositionExpr, ...]
     paired: bool = False
@@ -409,8 +409,11 @@ class Sweep(Located):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationValue(Located):
-    """What a cut output becomes: `zero`, `mean from abc over template`, `resample from abc draws 4`,
-    `counterfactual from abc`, `noise 3.0`."""
+    """What a cut output becomes.
+
+    `zero`, `mean from abc over template`, `resample from abc draws 4`, `counterfactual from abc`,
+    `noise 3.0`.
+    """
 
     kind: Literal["zero", "mean", "resample", "counterfactual", "noise"]
     baseline: Name | None = None

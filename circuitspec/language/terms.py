@@ -285,14 +285,13 @@ class Terms:
         target = s.NodeRange(first=low, last=end[0], span=span)
         return s.Receiver(target=target, channels=end[1], span=span)
 
-    def receiving(
-        self, token: int
-    ) -> tuple[s.Ref | s.NodeLiteral, tuple[Channel, ...]] | None:
+    def receiving(self, token: int) -> tuple[s.Ref | s.NodeLiteral, tuple[Channel, ...]] | None:
         """A target and the channels after its last dot."""
         text = self.tokens.text(token)
         base, _, channel = text.rpartition(".")
+        channels: tuple[Channel, ...] = ()
         if not base or node_named(text) is not None:
-            base, channels = text, ()
+            base = text
         elif channel in CHANNELS:
             channels = CHANNELS[channel]
         elif near_node(text) is not None:

@@ -94,9 +94,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     for candidate in sorted(known):
         limit = 1 if len(candidate) < 4 else 2 if len(candidate) < 8 else 3
         distance = edit_distance(lowered, candidate.lower(), limit)
-        if distance <= limit and distance < len(candidate) - 1:
-            if best is None or distance < best[0]:
-                best = (distance, candidate)
+        is_near = distance <= limit and distance < len(candidate) - 1
+        if is_near and (best is None or distance < best[0]):
+            best = (distance, candidate)
     return None if best is None else best[1]
 
 

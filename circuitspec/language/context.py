@@ -1,0 +1,252 @@
+"""Where the automaton stands: in which block, in which statement, and what could come next."""
+
+from __future__ import annotations
+
+from circuitspec.language.automaton import Automaton
+from circuitspec.language.diagnostics import Diagnostic, Label, Span
+from circuitspec.language.lexer import END, Tokens
+from circuitspec.language.tables import BLOCK_MARKERS
+from circuitspec.language.wording import FORMS, described, listed, nearest
+
+LOOKAHEAD = {"file": "HYPOTHESIS"} | {block: marks[0] for block, marks in BLOCK_MARKERS.items()}
+"""What may follow a whole statement of a block, to ask whether one is whole."""
+
+OPENED = frozenset(BLOCK_MARKERS)
+"""Statements that open a block, by keyword, which is the block's name too."""
+
+
+class Context(Automaton):
+    """An automaton that can be asked about its stack, and moved to another place of the text."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__(tokens)
+        self.diagnostics: list[Diagnostic] = []
+        self.openers = frozenset[str]().union(*self.tables.openers.values())
+        """Keywords of statements, of whatever block."""
+
+    def report(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        labels: tuple[Label, ...] = (),
+    ) -> None:
+        """Note a mistake."""
+        self.diagnostics.append(
+            Diagnostic(code=code, message=message, span=span, hint=hint, labels=labels)
+        )
+
+    def shift(self, terminal: str) -> None:
+        """Take the current token as `terminal`, which the state accepts."""
+        self.insert(terminal)
+        self.values[-1] = self.position
+        self.position += 1
+
+    def insert(self, terminal: str) -> None:
+        """Go on as if `terminal` stood before the current token."""
+        self.states.append(self.tables.actions[self.states[-1]][terminal] - 1)
+        self.values.append(None if terminal == "NUMBER" else terminal)
+        self.firsts.append(self.position)
+
+    def word(self, token: int) -> str:
+        """The text of a word, keyword or not; `""` for any other token."""
+        return self.tokens.text(token) if self.tokens.kind[token] == "NAME" else ""
+
+    def boundary(self) -> int:
+        """Index into `states` of the last state between two statements."""
+        closed = False
+        for i in range(len(self.states) - 1, -1, -1):
+            kind = self.kind_of(i) if i < len(self.values) else ""
+            # A block that its `}` has closed is a statement of the block around it.
+            closed = (closed or kind == "RBRACE") and kind != "LBRACE"
+            if not closed and kind != "RBRACE" and self.states[i] in self.tables.blocks:
+                return i
+        raise AssertionError("the automaton starts between two statements")
+
+    def block(self) -> str:
+        """The block that the last boundary stands in."""
+        return self.tables.blocks[self.states[self.boundary()]]
+
+    def open_blocks(self) -> list[tuple[str, int, int]]:
+        """Blocks opened and not closed, outermost first: name, its first token, its `{`."""
+        found: list[tuple[str, int, int]] = []
+        depth = 0
+        for i, state in enumerate(self.states):
+            block = self.tables.blocks.get(state)
+            if block in OPENED and i and self.kind_of(i - 1) == "LBRACE":
+                depth += 1
+                found.append((block or "", self.header_token(i - 1), self.firsts[i - 1]))
+        return found
+
+    def kind_of(self, value: int) -> str:
+        """The terminal of a value on the stack that is a token (else something of no interest)."""
+        token = self.values[value]
+        if type(token) is str:  # inserted
+            return token
+        if type(token) is int and token == self.firsts[value]:
+            return self.tokens.kind[token]
+        return ""
+
+    def header_token(self, brace: int) -> int:
+        """The keyword of the block whose `{` is value `brace`."""
+        for i in range(brace - 1, -1, -1):
+            token = self.firsts[i]
+            if self.kind_of(i) == "NAME" and self.tokens.text(token) in OPENED:
+                return token
+        return self.firsts[brace]
+
+    def cut(self, boundary: int) -> None:
+        """Drop what was read since the boundary."""
+        del self.states[boundary + 1 :], self.values[boundary:], self.firsts[boundary:]
+        self.builder.depths.clear()
+
+    def complete(self) -> bool:
+        """Whether what was read since the boundary is a whole statement; if so, take it."""
+        lookahead = LOOKAHEAD[self.block()]
+        blocks, actions = self.tables.blocks, self.tables.actions
+        states = self.states[:]
+        todo = []
+        while states[-1] not in blocks:
+            action = actions[states[-1]].get(lookahead)
+            if action is None or action > 0:
+                return False
+            rule = self.tables.rules[-action - 1]
+            del states[-rule.length :]
+            states.append(self.tables.gotos[states[-1]][rule.origin])
+            todo.append(-action - 1)
+        for number in todo:
+            self.reduce(self.tables.rules[number], self.handlers[number])
+        return True
+
+    def expected(self) -> list[str]:
+        """Terminals that could stand here: those that a chain of reductions lets through too."""
+        found = []
+        for terminal in self.tables.actions[self.states[-1]]:
+            if self.accepts(terminal):
+                found.append(terminal)
+        return found
+
+    def accepts(self, terminal: str) -> bool:
+        """Whether a terminal could be shifted here."""
+        states = self.states[:]
+        while True:
+            action = self.tables.actions[states[-1]].get(terminal)
+            if action is None:
+                return False
+            if action > 0:
+                return True
+            rule = self.tables.rules[-action - 1]
+            del states[-rule.length :]
+            states.append(self.tables.gotos[states[-1]][rule.origin])
+            if states[-1] == self.tables.accept:
+                return terminal == END
+
+    def opens_statement(self, at: int) -> bool:
+        """Whether a token opens a statement of this block, and the next one goes with it."""
+        keyword = self.tokens.keyword[at]
+        state = self.states[self.boundary()]
+        if not keyword or self.word(at) not in self.tables.openers[self.tables.blocks[state]]:
+            return False
+        after = self.tables.actions[self.tables.actions[state][keyword] - 1]
+        following = at + 1
+        return self.tokens.kind[following] in after or self.tokens.keyword[following] in after
+
+    def starts_statement(self, at: int) -> bool:
+        """Whether a statement could start at a token."""
+        tokens = self.tokens
+        if tokens.kind[at] == "DOCSTRING":
+            return True
+        if tokens.is_first_on_line(at) and tokens.text(at + 1) not in ("(", ",", "="):
+            word = self.word(at)
+            if word in self.openers:
+                return True
+            known = self.tables.openers[self.block()]
+            return len(word) > 3 and nearest(word, known) is not None
+        return self.opens_statement(at)
+
+    def skip(self, start: int, first: int | None = None) -> None:
+        """Go on at the next statement from `start` on, or at the `}` that closes the block."""
+        tokens = self.tokens
+        first = start if first is None else first
+        column = tokens.column(first)
+        depth = 0
+        at = start if start > first else start + 1
+        if tokens.kind[start] == END:
+            at = start
+        if at == start + 1 and tokens.kind[start] == "LBRACE":
+            depth = 1
+        while tokens.kind[at] != END:
+            kind = tokens.kind[at]
+            if kind == "RBRACE":
+                if depth == 0:
+                    break
+                depth -= 1
+            elif kind == "LBRACE":
+                depth += 1
+            elif self.starts_statement(at) and (
+                depth == 0 or (tokens.is_first_on_line(at) and tokens.column(at) <= column)
+            ):
+                break
+            at += 1
+        self.position = at
+
+    def balance(self, at: int) -> int:
+        """How many more blocks are closed than opened from a token on."""
+        rest = self.tokens.kind[at:]
+        return rest.count("RBRACE") - rest.count("LBRACE")
+
+    def text_of(self, terminal: str) -> str:
+        """The text of a keyword or sign; `""` for other terminals."""
+        return next((text for text, n in self.tables.literals.items() if n == terminal), "")
+
+    def shown(self, at: int) -> str:
+        """A token for a message."""
+        kind = self.tokens.kind[at]
+        if kind == END:
+            return "the end of the file"
+        text = self.tokens.text(at)
+        if kind == "STRING" and len(text) > 24:
+            return "a string"
+        if kind == "DOCSTRING":
+            return "a docstring"
+        return f"`{text[:40]}`"
+
+    def label(self, token: int, message: str) -> Label:
+        """A secondary place."""
+        return Label(span=self.tokens.span(token, token), message=message)
+
+    def statement_word(self, first: int) -> str:
+        """The keyword of the statement that starts at a token."""
+        at = first + (self.tokens.kind[first] == "DOCSTRING")
+        keyword = self.tokens.keyword[at]
+        return self.text_of(keyword) or self.word(at)
+
+    def is_broken(self, first: int, last: int) -> bool:
+        """Whether a mistake inside tokens from `first` to the line of `last` has been reported."""
+        broken = self.tokens.broken
+        if not broken:
+            return False
+        while self.tokens.kind[last] != END and not self.tokens.is_first_on_line(last + 1):
+            last += 1
+        return any(at in broken for at in range(first, last + 1))
+
+    def wrong_here(self, first: int, expected: list[str]) -> None:
+        """What was found and what could stand here, shown where the author must write."""
+        at, tokens = self.position, self.tokens
+        statement = self.statement_word(first)
+        wanted = listed(described(expected))
+        hint = f"the form is `{FORMS[statement]}`" if statement in FORMS else None
+        before = at - 1
+        ends_here = tokens.kind[at] == END or tokens.kind[at] == "RBRACE"
+        if before >= first and (ends_here or tokens.is_first_on_line(at)):
+            place = tokens.place(tokens.ends[before], tokens.ends[before])
+            message = f"this `{statement}` is not finished: {wanted} should follow"
+            self.report("C011", message, place, hint)
+            return
+        self.report(
+            "C011",
+            f"unexpected {self.shown(at)}: {wanted} should stand here",
+            tokens.span(at, at),
+            hint,
+        )
