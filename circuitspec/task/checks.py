@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuitspec.language import syntax
-from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Severity, Span
+from circuitspec.language.diagnostics import Diagnostic, Severity, Span
 from circuitspec.task.baselines import read_baseline
 from circuitspec.task.expressions import canonical, references
 from circuitspec.task.functions import (
@@ -20,7 +20,7 @@ from circuitspec.task.functions import (
 )
 from circuitspec.task.metrics import answers_of, read_metric
 from circuitspec.task.resolve import resolve
-from circuitspec.task.resolved import NoiseOn, ResolvedTask, Shuffle, Swap, Transformation
+from circuitspec.task.resolved import NoiseOn, ResolvedTask, Swap, Transformation
 from circuitspec.task.sampling import needs, population_size
 from circuitspec.task.suggestions import did_you_mean, listing
 
@@ -323,18 +323,10 @@ class _Checker:
         return found
 
     def sampling(self, transformations: list[Transformation]) -> None:
-        """Seeds that are missing, samples of nothing, populations that are too large."""
+        """Seeds that are missing, populations that are too large."""
         sample = self.task.sample
         if sample is None:
             return
-        for what, count in (
-            ("evaluation", sample.evaluation),
-            ("reference", sample.reference),
-            ("pool", sample.pool),
-        ):
-            if isinstance(count, syntax.Count) and count.number < 1:
-                span = count.span if count.span is not NO_SPAN else sample.span
-                self.say("T006", f"`{what} {count.number}` draws no prompt", span, "draw some")
         exact = all(isinstance(t, Swap) for t in transformations)
         counts = (sample.evaluation, sample.reference, sample.pool)
         drawn = any(isinstance(c, syntax.Count) for c in counts) or not exact
@@ -396,6 +388,3 @@ def _places(expr: syntax.Expr) -> list[syntax.PositionExpr]:
             return [*_places(left), *_places(right)]
         case _:
             return []
-
-
-__all__ = ["POPULATION_LIMIT", "Shuffle", "check_feature", "check_resolved", "check_task"]

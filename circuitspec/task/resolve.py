@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from circuitspec.language import syntax
-from circuitspec.language.diagnostics import Diagnostic, Label, Span
+from circuitspec.language.diagnostics import Diagnostic, Label, Severity, Span
 from circuitspec.task.expressions import references
 from circuitspec.task.functions import (
     ANSWER_FUNCTIONS,
@@ -53,8 +53,17 @@ class _Draft:
     constraints: dict[str, Mapping[str, Span]] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
 
-    def say(self, code: str, message: str, span: Span, hint: str) -> None:
-        self.diagnostics.append(Diagnostic(code=code, message=message, span=span, hint=hint))
+    def say(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        hint: str,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        self.diagnostics.append(
+            Diagnostic(code=code, message=message, span=span, hint=hint, severity=severity)
+        )
 
 
 def resolve(task: syntax.Task, base_dir: Path) -> tuple[ResolvedTask, tuple[Diagnostic, ...]]:
@@ -216,6 +225,7 @@ def _words(draft: _Draft, source: syntax.SlotSource, what: str) -> tuple[str, ..
             f"{what} has {twice!r} twice",
             source.span,
             "a word is drawn as often as any other; leave the repetition out",
+            Severity.WARNING,
         )
     if not unique or any(not w.strip() for w in unique):
         message = f"{what} has no words" if not unique else f"{what} has an empty word"

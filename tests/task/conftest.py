@@ -22,8 +22,12 @@ SENTENCES = (
     "When Mary and John went to the store, John gave a drink to",
     "Then, Mary and John had a long talk, and Mary gave a book to",
     "the mayor of London met him in the park of Paris or the because was here",
-    "she he The the",
+    "dog the dog cat the cat",
+    "she he the a this there then but and it they we",
+    "x She He The A This There Then But And It They We",
 )
+DOC = re.compile(r'(?s)(?<!\\)""".*?"""')
+YEAR = re.compile(r"\b17(\d\d)\b")
 WORD = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -31,9 +35,11 @@ def corpus() -> list[str]:
     """Every built-in word and every string of the task specs, most often after a space."""
     lines = [f"the {word} and the {word}" for name in built_in_names() for word in built_in(name)]
     for spec in sorted((SPECS / "tasks").glob("*.circuit")):
-        lines += [spec.read_text(encoding="utf-8")] * 3
+        text = YEAR.sub(r"17 x\1", DOC.sub("", spec.read_text(encoding="utf-8")))
+        lines += [text] * 3
     lines += SENTENCES * 3
-    lines += [f"the year 17{y:02d} to 17 {y:02d}" for y in range(1, 100)] * 3
+    # Centuries and two digits are tokens, whole years are not: so it is with GPT-2 for most.
+    lines += [f"the year {c} to x{y:02d}" for y in range(100) for c in (16, 17, 18)]
     return lines
 
 

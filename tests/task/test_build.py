@@ -190,11 +190,9 @@ def test_the_whole_population_is_listed_once(good):
         template one "a {A}"
         slot A, B from "dog", "cat", "cow" distinct
         metric m = prob(A)
-        baseline b = swap(A, C)
-        slot C from B
         sample all
         bos no
-        """.replace("baseline b = swap(A, C)\n        slot C from B\n", "")
+        """
     )
     texts = [p.text for p in data.evaluation]
     assert data.enumerated
