@@ -7,13 +7,13 @@ machine. What cannot be looked into is listed: a clean `check` never says more t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from circuitspec.language.diagnostics import Diagnostic, Span, has_errors
 from circuitspec.language.parser import parse, read
-from circuitspec.language.syntax import ModelStatement, SpecFile, Task, Tokens
+from circuitspec.language.syntax import Count, ModelStatement, Sample, SpecFile, Task, Tokens
 
 if TYPE_CHECKING:
     from circuitspec.hypothesis.records import Circuit, Hypothesis
@@ -29,6 +29,9 @@ UNSEEN = frozenset({"M013", "M016"})
 """Codes that say that a model's tokenizer or shape is not on this machine. `verify` fetches it."""
 
 STDIN = "-"
+
+FEW = 12
+"""Prompts a set that `check` draws: some of each template, where there are not very many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +75,18 @@ class Loaded:
 
 
 def load_spec(
-    path: str | Path, *, text: str | None = None, prompts: bool = True, seed: int | None = None
+    path: str | Path,
+    *,
+    text: str | None = None,
+    prompts: Literal["all", "few", "none"] = "all",
+    seed: int | None = None,
 ) -> Loaded:
     """Everything that can be said of a spec without weights; never raises for what is wrong in it.
 
     `text` stands for the file's contents where it is not on disk (stdin, an unsaved buffer).
-    `prompts` draws the task's prompts, which finds words that are not one token and the like;
-    `seed` replaces the spec's.
+    `prompts`: drawing them finds what a list of words does not show. `few` draws enough of each set
+    for that, in a tenth of the time, and gives no task; `none` draws none. `seed` replaces the
+    spec's.
     """
     file = str(path)
     found: list[Diagnostic] = []
@@ -98,7 +106,9 @@ def load_spec(
     found += unresolved
     unseen: list[str] = []
     shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if h.model}
-    tasks = _tasks(hypotheses, base_dir, found, unseen, seed) if prompts else {}
+    tasks = {}
+    if prompts != "none":
+        tasks = _tasks(hypotheses, base_dir, found, unseen, few=prompts == "few", seed=seed)
     bound = [_bind(h, shapes.get(h.name), tasks.get(h.name)) for h in hypotheses]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     found += check_all(hypotheses, shapes=known, base_dir=base_dir)
@@ -143,6 +153,8 @@ def _tasks(
     base_dir: Path,
     found: list[Diagnostic],
     unseen: list[str],
+    *,
+    few: bool,
     seed: int | None,
 ) -> dict[str, TaskData | None]:
     """Each hypothesis's prompts by its name. Rivals over one task and model share them."""
@@ -154,7 +166,7 @@ def _tasks(
     tasks: dict[str, TaskData | None] = {}
     for rivals in sharing.values():
         used = tuple(dict.fromkeys(name for rival in rivals for name in names_used(rival)))
-        task = _task(rivals[0], used, base_dir, found, unseen, seed)
+        task = _task(rivals[0], used, base_dir, found, unseen, few=few, seed=seed)
         tasks |= {rival.name: task for rival in rivals}
     return tasks
 
@@ -165,6 +177,8 @@ def _task(
     base_dir: Path,
     found: list[Diagnostic],
     unseen: list[str],
+    *,
+    few: bool,
     seed: int | None,
 ) -> TaskData | None:
     """The task's prompts, where the tokenizer they are made of is on this machine."""
@@ -178,9 +192,35 @@ def _task(
         if tokenizer is None:
             found += check_task(hypothesis.task, base_dir=base_dir, used=used)
             return None
-    task, mistakes = build(hypothesis.task, tokenizer, base_dir=base_dir, seed=seed, used=used)
+    stated = hypothesis.task
+    if few:
+        found += check_task(stated, base_dir=base_dir, used=used)
+        stated = sampling_few(stated)
+    task, mistakes = build(stated, tokenizer, base_dir=base_dir, seed=seed, used=used)
     found += mistakes
-    return task
+    return None if few else task
+
+
+def sampling_few(task: Task) -> Task:
+    """The same task with at most `FEW` prompts a set; whole populations become as many draws."""
+    statements = tuple(
+        replace(
+            s,
+            evaluation=_at_most_few(s.evaluation),
+            reference=None if s.reference is None else _at_most_few(s.reference),
+            seed=0 if s.seed is None else s.seed,
+        )
+        if isinstance(s, Sample)
+        else s
+        for s in task.statements or ()
+    )
+    return replace(task, statements=statements)
+
+
+def _at_most_few(count: Count | str) -> Count:
+    if not isinstance(count, Count):
+        return Count(number=FEW)
+    return replace(count, number=min(count.number, FEW))
 
 
 def tokenizer_for(

@@ -8,6 +8,7 @@ import typer
 
 from circuitspec import __version__
 from circuitspec.cli import check, expand, explain, fmt, prompts, scan, verify
+from circuitspec.cli.exits import quietly
 from circuitspec.cli.output import write
 
 EPILOG = """\b
@@ -55,20 +56,13 @@ def circuitspec(
     """Write hypotheses about circuits in transformers down, and verify them on a model."""
 
 
-app.command(epilog=verify.EPILOG, short_help="Decide whether a model bears out a spec's claims.")(
-    verify.verify
-)
-app.command(epilog=check.EPILOG, short_help="Find a spec's mistakes, at once, without a model.")(
-    check.check
-)
-app.command(epilog=scan.EPILOG, short_help="Look for a circuit: every node by every measure.")(
-    scan.scan
-)
-app.command(epilog=prompts.EPILOG, short_help="Print every prompt a run can use.")(prompts.prompts)
-app.command(epilog=expand.EPILOG, short_help="Print the nodes and edges a spec stands for.")(
-    expand.expand
-)
-app.command(epilog=fmt.EPILOG, short_help="Lay out spec files in the one style.")(fmt.fmt)
-app.command(epilog=explain.EPILOG, short_help="Say what a diagnostic's code means.")(
-    explain.explain
-)
+for command, summary, epilog in (
+    (verify.verify, "Decide whether a model bears out a spec's claims.", verify.EPILOG),
+    (check.check, "Find a spec's mistakes, at once, without a model.", check.EPILOG),
+    (scan.scan, "Look for a circuit: every node by every measure.", scan.EPILOG),
+    (prompts.prompts, "Print every prompt a run can use.", prompts.EPILOG),
+    (expand.expand, "Print the nodes and edges a spec stands for.", expand.EPILOG),
+    (fmt.fmt, "Lay out spec files in the one style.", fmt.EPILOG),
+    (explain.explain, "Say what a diagnostic's code means.", explain.EPILOG),
+):
+    app.command(epilog=epilog, short_help=summary)(quietly()(command))

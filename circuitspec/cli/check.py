@@ -64,7 +64,7 @@ def check(
     found, not_checked = [], []
     for spec in specs:
         text = sys.stdin.read() if str(spec) == "-" else None
-        loaded = load_spec(spec, text=text, prompts=prompts)
+        loaded = load_spec(spec, text=text, prompts="few" if prompts else "none")
         kept = [
             d for d in loaded.diagnostics if d.severity is Severity.ERROR or d.code not in ignored
         ]

@@ -68,13 +68,8 @@ def _innermost(error: BaseException) -> str:
 def guarded(*, debug: bool) -> Iterator[None]:
     """Whatever happens inside ends in an exit code and at most one sentence, never a traceback."""
     try:
-        yield
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        raise SystemExit(Exit.INTERRUPTED) from None
-    except BrokenPipeError:
-        silence_stdout()
-        raise SystemExit(Exit.BROKEN_PIPE) from None
+        with quietly():
+            yield
     except Exception as error:
         # The one place that catches everything: whatever a user does, a traceback is our mistake,
         # and Python's own exit code for it, 1, would read as "refuted".
@@ -84,6 +79,23 @@ def guarded(*, debug: bool) -> Iterator[None]:
             traceback.print_exception(error)
         sys.stderr.write(internal_error(error))
         raise SystemExit(Exit.INTERNAL) from None
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Ctrl-C and a reader that went away end the program without a word.
+
+    As a decorator on every command, so that typer, whose versions differ in what they print and
+    return for these, never meets them.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise SystemExit(Exit.INTERRUPTED) from None
+    except BrokenPipeError:
+        silence_stdout()
+        raise SystemExit(Exit.BROKEN_PIPE) from None
 
 
 def silence_stdout() -> None:

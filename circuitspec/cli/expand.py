@@ -32,5 +32,5 @@ def expand(
     from circuitspec.cli.selection import load_or_exit, select
     from circuitspec.hypothesis.expand import expand as facts
 
-    loaded = load_or_exit(spec, prompts=False)
+    loaded = load_or_exit(spec, prompts="none")
     write("\n".join(facts(bound.hypothesis) for bound in select(loaded, hypothesis)))

@@ -60,7 +60,7 @@ def prompts(
     from circuitspec.report import prompts as render
     from circuitspec.task.export import prompt_lines
 
-    loaded = load_or_exit(spec, prompts=True, seed=seed)
+    loaded = load_or_exit(spec, prompts="all", seed=seed)
     printed: list[list[dict[str, object]]] = []
     for bound in select(loaded, hypothesis):
         if bound.task is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -14,7 +15,7 @@ from circuitspec.language.diagnostics import Diagnostic, Severity
 from circuitspec.loading import Bound, Loaded, load_spec
 
 
-def load_or_exit(spec: Path, *, prompts: bool, seed: int | None = None) -> Loaded:
+def load_or_exit(spec: Path, *, prompts: Literal["all", "none"], seed: int | None = None) -> Loaded:
     """The spec, if it has no errors; otherwise its diagnostics on stderr and exit code 2."""
     text = sys.stdin.read() if str(spec) == "-" else None
     loaded = load_spec(spec, text=text, prompts=prompts, seed=seed)

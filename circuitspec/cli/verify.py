@@ -101,7 +101,7 @@ def verify(
     """
     from circuitspec.loading import load_spec
 
-    loaded = load_spec(spec, seed=seed)
+    loaded = load_spec(spec, prompts="few", seed=seed)
     if not loaded.ok:  # cheap first: most mistakes need no torch to be seen
         _refuse(form, output, loaded.diagnostics)
         raise typer.Exit(Exit.WRONG)

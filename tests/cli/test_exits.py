@@ -106,6 +106,25 @@ def test_a_crash_inside_a_command(
     assert "Traceback" in err
 
 
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 141)])
+def test_interrupts_inside_a_command(
+    error: type[BaseException],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("circuitspec.loading.load_spec", interrupted)
+    monkeypatch.setattr("circuitspec.cli.exits.silence_stdout", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["circuitspec", "check", "x.circuit"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == code
+    assert capfd.readouterr() == ("", "")
+
+
 def circuitspec(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "circuitspec", *arguments],
