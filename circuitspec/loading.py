@@ -16,7 +16,7 @@ from circuitspec.language.parser import parse, read
 from circuitspec.language.syntax import Count, ModelStatement, Sample, SpecFile, Task, Tokens
 
 if TYPE_CHECKING:
-    from circuitspec.hypothesis.records import Circuit, Hypothesis
+    from circuitspec.hypothesis.records import Hypothesis
     from circuitspec.hypothesis.shape import ModelShape
     from circuitspec.model.tokenizer import ModelTokenizer
     from circuitspec.task.records import TaskData
@@ -38,13 +38,12 @@ FEW = 12
 class Bound:
     """A hypothesis with what is known of its model and prompts without loading weights.
 
-    `shape`, `circuit` and `task` are `None` where the model or its tokenizer are not on this
-    machine, or where mistakes keep them from being made.
+    `shape` and `task` are `None` where the model or its tokenizer are not on this machine, or where
+    mistakes keep them from being made.
     """
 
     hypothesis: Hypothesis
     shape: ModelShape | None = None
-    circuit: Circuit | None = None
     task: TaskData | None = None
 
 
@@ -109,7 +108,9 @@ def load_spec(
     tasks = {}
     if prompts != "none":
         tasks = _tasks(hypotheses, base_dir, found, unseen, few=prompts == "few", seed=seed)
-    bound = [_bind(h, shapes.get(h.name), tasks.get(h.name)) for h in hypotheses]
+    bound = [
+        Bound(hypothesis=h, shape=shapes.get(h.name), task=tasks.get(h.name)) for h in hypotheses
+    ]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     found += check_all(hypotheses, shapes=known, base_dir=base_dir)
     unique = tuple(dict.fromkeys(found))
@@ -121,13 +122,6 @@ def load_spec(
         sources=sources_of(unique, {file: text}),
         not_checked=tuple(dict.fromkeys(unseen)),
     )
-
-
-def _bind(hypothesis: Hypothesis, shape: ModelShape | None, task: TaskData | None) -> Bound:
-    from circuitspec.hypothesis.circuit import circuit_of
-
-    circuit = None if shape is None else circuit_of(hypothesis, shape)
-    return Bound(hypothesis=hypothesis, shape=shape, circuit=circuit, task=task)
 
 
 def _shape(

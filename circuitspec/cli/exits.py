@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from circuitspec.judge.records import RunResult
+if TYPE_CHECKING:
+    from circuitspec.judge.records import RunResult
 
 
 class Exit(IntEnum):
