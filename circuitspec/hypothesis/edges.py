@@ -60,7 +60,7 @@ def edge_statements(
             )
         else:
             lines[key] = sorted(expanded, key=_statement_text)
-    _overlaps(lines.values(), report)
+    _overlaps(lines.values(), scope, report)
     return tuple(
         replace(part, statement=number)
         for number, key in enumerate(sorted(lines))
@@ -73,10 +73,11 @@ def _statement_text(part: EdgeStatement) -> str:
     return f"{part.sender} -> {part.receiver}{channels_text(part.channels)} @ {where}"
 
 
-def _overlaps(lines: Iterable[list[EdgeStatement]], report: Report) -> None:
+def _overlaps(lines: Iterable[list[EdgeStatement]], scope: Scope, report: Report) -> None:
     first: dict[Edge, EdgeStatement] = {}
     for line in sorted(lines, key=lambda parts: [p.span.start for p in parts]):
-        seen = next((e for p in line for e in p.edges if e in first), None)
+        repeated = ((p, e) for p in line for e in p.edges if e in first)
+        seen = next((e for p, e in repeated if not _by_roles(p, first[e], scope)), None)
         if seen is not None:
             report.warn(
                 REPEATED,
@@ -85,6 +86,14 @@ def _overlaps(lines: Iterable[list[EdgeStatement]], report: Report) -> None:
                 hint="state an edge once: scrubbing draws once for each statement",
             )
         first.update((e, p) for p in line for e in p.edges if e not in first)
+
+
+def _by_roles(part: EdgeStatement, other: EdgeStatement, scope: Scope) -> bool:
+    """Whether an edge is repeated because its end is in two roles, which has its own rule."""
+    return any(
+        one != two and one in scope.roles and two in scope.roles
+        for one, two in ((part.sender, other.sender), (part.receiver, other.receiver))
+    )
 
 
 def _expand(statement: syntax.Edge, scope: Scope, report: Report) -> list[EdgeStatement]:
@@ -188,7 +197,8 @@ def _named(target: syntax.Ref, scope: Scope, report: Report, side: str) -> list[
     if name in ("input", "logits"):
         node: Node = Input() if name == "input" else Logits()
         return [_written_out(node, target.span, scope, report, side)]
-    roles = scope.expand(name or "")
+    # A role whose members could not be read has been reported, and is as good as unknown.
+    roles = [role for role in scope.expand(name or "") if role.nodes]
     if not roles:
         return [_unresolved(target.span)]
     return [

@@ -84,7 +84,8 @@ class Links:
 def links(hypothesis: Hypothesis) -> Links:
     """The edge statements as a graph of names; a node written out also counts for its roles.
 
-    Statements without edges (a mistake reported elsewhere) count: the author meant them.
+    Statements without edges (a mistake reported elsewhere) count, and in both directions: the
+    author meant something by them, perhaps the other way round.
     """
     feeds: dict[str, set[str]] = {}
     reaches: dict[str, set[str]] = {}
@@ -100,6 +101,9 @@ def links(hypothesis: Hypothesis) -> Links:
             for receiver in aliases.get(part.receiver, {part.receiver}):
                 feeds.setdefault(receiver, set()).add(sender)
                 reaches.setdefault(sender, set()).add(receiver)
+                if not part.edges:
+                    feeds.setdefault(sender, set()).add(receiver)
+                    reaches.setdefault(receiver, set()).add(sender)
     every = {k.nodes for k in hypothesis.kept if isinstance(k.nodes, str)}
     for name in mentioned - set(hypothesis.roles) - {"input", "logits", UNRESOLVED}:
         if name in kept or ("mlps" if name.startswith("m") else "heads") in every:

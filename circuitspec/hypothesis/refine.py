@@ -58,13 +58,8 @@ def _merge(
             report.unknown(NOT_A_HYPOTHESIS, "inherited role", dropped.text, dropped.span, ())
         return Merged(statements=_without_drops(hypothesis))
     if name.text in (*below, hypothesis.name.text):
-        report.error(
-            CIRCULAR,
-            f"`{hypothesis.name}` refines itself"
-            + (f" by way of {', '.join(f'`{b}`' for b in below)}" if below else ""),
-            name.span,
-            hint="let one of them stand on its own",
-        )
+        path = (*below, hypothesis.name.text)
+        _circle(path[path.index(name.text) :], known, report)
         return Merged(statements=_without_drops(hypothesis))
     meant: str | None = name.text
     if name.text not in known:
@@ -74,6 +69,22 @@ def _merge(
         return Merged(statements=_without_drops(hypothesis))
     parent = _merge(known[meant], known, report, (*below, hypothesis.name.text))
     return _refined(hypothesis, parent, report)
+
+
+def _circle(names: tuple[str, ...], known: Mapping[str, syntax.Hypothesis], report: Report) -> None:
+    """Report a circle of refinements once, whichever of its members is resolved first."""
+    hops = sorted(names)
+    spans = [h.span for n in hops if n in known and (h := known[n].refines) is not None]
+    if not spans or any(d.code == CIRCULAR and d.span == spans[0] for d in report.found):
+        return
+    way = f" by way of {', '.join(f'`{n}`' for n in hops[1:])}" if hops[1:] else ""
+    report.error(
+        CIRCULAR,
+        f"`{hops[0]}` refines itself{way}",
+        spans[0],
+        hint="let one of them stand on its own",
+        labels=tuple(Label(span=s, message="which refines this") for s in spans[1:]),
+    )
 
 
 def _drops(hypothesis: syntax.Hypothesis) -> Iterator[syntax.Name]:

@@ -54,7 +54,8 @@ def _unused(hypothesis: Hypothesis, info: TaskInfo) -> list[Declared]:
         return []  # a circuit without claims is a draft: everything is yet to be used
     declared = list(_declared(hypothesis, info))
     names = [name for _, name, _ in declared]
-    known = {*names, *hypothesis.roles, *MEASURES, "input", "logits", "task", info.name}
+    words = ("input", "logits", "mlps", "heads", "task", info.name)
+    known = {*names, *hypothesis.roles, *MEASURES, *words}
     mentioned = set(_mentioned(hypothesis, info))
     # A misspelt name has been reported; what was meant by it is in use.
     used = mentioned | {closest(name, names) for name in mentioned - known}
