@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from circuitspec.model.problems import (
@@ -61,6 +59,10 @@ def _cache() -> Path:
 
 def reachable() -> bool:
     """Whether the Hub answers at all, within seconds (its own client retries for half a minute)."""
+    # 10 ms that the commands without network need not pay
+    import urllib.error
+    import urllib.request
+
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
