@@ -50,7 +50,9 @@ class Context(Automaton):
         self.firsts.append(self.position)
 
     def word(self, token: int) -> str:
-        """The text of a word, keyword or not; `""` for any other token."""
+        """The text of a word, keyword or not, as it is meant; `""` for any other token."""
+        if token in self.forced:
+            return self.text_of(self.tokens.keyword[token])
         return self.tokens.text(token) if self.tokens.kind[token] == "NAME" else ""
 
     def boundary(self) -> int:

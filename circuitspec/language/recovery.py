@@ -8,17 +8,26 @@ each mistake is reported once and all other statements reach the tree.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from circuitspec.language.braces import Braces
 from circuitspec.language.context import OPENED
-from circuitspec.language.lexer import END
+from circuitspec.language.lexer import END, Tokens
 from circuitspec.language.syntax import SpecFile
 from circuitspec.language.wording import FORMS, described, listed, nearest, placed
 
 VERSION = 1
 
+MOST_VISITS = 32
+"""How often recovery may come back to one token: each open block is closed once, three at most."""
+
 
 class Parser(Braces):
     """The automaton that goes on after mistakes, and its diagnostics."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__(tokens)
+        self.visits: Counter[int] = Counter()
 
     def start(self) -> SpecFile | None:
         """Read `circuitspec 1`; without it the text is read as version 1."""
@@ -32,7 +41,7 @@ class Parser(Braces):
         if (
             word
             and tokens.keyword[at] == ""
-            and nearest(word, ["circuitspec"])
+            and nearest(word, frozenset({"circuitspec"}))
             and tokens.kind[at + 1] == "NUMBER"
         ):
             self.report(
@@ -97,6 +106,14 @@ class Parser(Braces):
     def recover(self) -> None:
         """Deal with one mistake at the current token."""
         at = self.position
+        self.visits[at] += 1
+        if self.visits[at] > MOST_VISITS:
+            # No text is known that gets here. If one does, it gets one more message and an end.
+            blocks = self.tables.blocks
+            self.unexpected(at, None)
+            self.cut(next(i for i, state in enumerate(self.states) if state in blocks))
+            self.position = min(at + 1, len(self.tokens.kind) - 1)
+            return
         expected = self.expected()
         boundary = self.boundary()
         first = self.firsts[boundary] if boundary < len(self.values) else at
@@ -145,7 +162,7 @@ class Parser(Braces):
         """A misspelt keyword of a statement."""
         self.report(
             "C003",
-            f"unknown keyword `{self.word(at)[:40]}`",
+            f"unknown keyword {self.shown(at)}",
             self.tokens.span(at, at),
             f"did you mean `{meant}`?",
         )
@@ -154,7 +171,7 @@ class Parser(Braces):
         """A misspelt keyword is read as the one that was meant."""
         at = self.position
         word = self.word(at)
-        if not word or (self.tokens.keyword[at] and word in self.openers):
+        if not word or at in self.forced or word in self.openers:
             return False
         accepted = set(expected)
         if not fresh and self.tokens.is_first_on_line(at):
@@ -165,7 +182,7 @@ class Parser(Braces):
                 if self.accepts(lookahead[opener])
             }
         candidates = [text for text, name in self.tables.literals.items() if name in accepted]
-        meant = nearest(word, [text for text in candidates if text[0].isalpha()])
+        meant = nearest(word, frozenset(text for text in candidates if text[0].isalpha()))
         if meant is None and (fresh or self.tokens.is_first_on_line(at)) and self.closed:
             meant = nearest(word, self.openers)
         if meant is None or meant == word:

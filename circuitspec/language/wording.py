@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from circuitspec.language.tables import tables
 
@@ -87,12 +88,13 @@ def listed(words: list[str], conjunction: str = "or", most: int = 8) -> str:
     return ", ".join(words[:-1]) + f" {conjunction} {words[-1]}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+@lru_cache(maxsize=4096)
+def nearest(word: str, known: frozenset[str]) -> str | None:
     """The known word that a misspelt one was meant for, if one is near enough."""
     best: tuple[int, str] | None = None
     lowered = word.lower()
     for candidate in sorted(known):
-        limit = 1 if len(candidate) < 4 else 2 if len(candidate) < 8 else 3
+        limit = 1 if len(candidate) < 5 else 2 if len(candidate) < 8 else 3
         distance = edit_distance(lowered, candidate.lower(), limit)
         is_near = distance <= limit and distance < len(candidate) - 1
         if is_near and (best is None or distance < best[0]):
