@@ -14,6 +14,7 @@ from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.engine.engine import DEFAULT_BATCH, Engine
 from circuitspec.engine.runs import EngineError, Run
 from circuitspec.engine.self_checks import run_self_checks
+from circuitspec.hypothesis.checks import check_all
 from circuitspec.hypothesis.circuit import circuit_of
 from circuitspec.hypothesis.records import Circuit, Claim, Hypothesis
 from circuitspec.judge import judging, rules
@@ -28,7 +29,7 @@ from circuitspec.judge.records import (
 )
 from circuitspec.judge.rules import Verdict
 from circuitspec.language.diagnostics import Diagnostic, has_errors
-from circuitspec.loading import Bound, load_spec, task_tokenizer
+from circuitspec.loading import Bound, load_spec, names_used, task_tokenizer
 from circuitspec.model.load import LoadedModel, load
 from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.build import build
@@ -157,7 +158,7 @@ def _prepare(
             f"{b.hypothesis.name}.{c.name}" for b in loaded.bound for c in b.hypothesis.claims
         )
         return None, (*found, Diagnostic(code="V001", message=what, hint=hint))
-    device, refusal = _device(options.device)
+    device, refusal = choose_device(options.device)
     if refusal is not None:
         return None, (*found, refusal)
     models: dict[tuple[str, str | None], LoadedModel | None] = {}
@@ -197,7 +198,8 @@ def _chosen(
             yield one, claims
 
 
-def _device(name: str | None) -> tuple[torch.device, Diagnostic | None]:
+def choose_device(name: str | None) -> tuple[torch.device, Diagnostic | None]:
+    """The torch device that a flag names, the CPU where it names none; V002 where there is none."""
     cpu = torch.device("cpu")
     try:
         device = torch.device(name or "cpu")
@@ -215,13 +217,17 @@ def _bind(
 ) -> tuple[_Job | None, tuple[Diagnostic, ...]]:
     """A job, from what `check` could not know without the model."""
     hypothesis = bound.hypothesis
-    circuit, found = circuit_of(hypothesis, model.shape)
+    found: tuple[Diagnostic, ...] = ()
+    if bound.shape != model.shape:
+        shapes = {hypothesis.name: model.shape}
+        found = check_all((hypothesis,), shapes=shapes, base_dir=path.parent)
     task = bound.task
     if task is None:
         task, mistakes = _task(hypothesis, model, path, options.seed)
         found = (*found, *mistakes)
-    if circuit is None or task is None or has_errors(found):
+    if task is None or has_errors(found):
         return None, found
+    circuit = circuit_of(hypothesis, model.shape)
     job = _Job(hypothesis=hypothesis, circuit=circuit, task=task, model=model, claims=claims)
     return job, found
 
@@ -232,7 +238,8 @@ def _task(
     tokenizer = None
     if model.tokenizer is not None:
         tokenizer = task_tokenizer(ModelTokenizer(tokenizer=model.tokenizer, bos_id=model.bos_id))
-    return build(hypothesis.task, tokenizer, base_dir=path.parent, seed=seed)
+    used = tuple(names_used(hypothesis))
+    return build(hypothesis.task, tokenizer, base_dir=path.parent, seed=seed, used=used)
 
 
 def _seeds(job: _Job, options: Options) -> range:
@@ -289,7 +296,7 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
     failed = [check.name for check in checks if not check.passed]
     if failed:
         reason = f"self-check failed: {', '.join(failed)}"
-        claims = [replace(c, verdict="invalid", reason=reason) for c in claims]
+        claims = [judging.withdrawn(c, reason) for c in claims]
     verdict = rules.combine(Verdict(c.verdict) for c in claims)
     provenance = job.model.provenance
     result = HypothesisResult(

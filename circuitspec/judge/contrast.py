@@ -107,7 +107,10 @@ class Statement:
     right: Linear = field(default_factory=Linear)
 
 
-SPECIAL = ("ratio", "gap", "recovered", "scrub_recovered")
+OVER_MANY = ("incompleteness", "effect")
+"""Signed quantities of every set or element, compared by their size; a claim over many has them."""
+
+SPECIAL = ("ratio", "gap", "recovered", "scrub_recovered", *OVER_MANY)
 PER_METRIC = ("agreement", "error", "kl", "accuracy")
 
 
@@ -234,6 +237,8 @@ class _Reader:
         return self.linear(expr)
 
     def _special(self, name: str, metric: str) -> Quantity:
+        if name in OVER_MANY:
+            return Size(of=self._one(f"{name}({metric})"))
         own, model = self._one(metric), self._one(f"model.{metric}")
         if name == "ratio":
             return Quotient(over=own, under=model)
@@ -250,10 +255,15 @@ class _Reader:
             return expr.name, self.metrics[0]
         if isinstance(expr, Call) and expr.function in (*SPECIAL, *PER_METRIC):
             argument = expr.arguments[0] if expr.arguments else None
+            if expr.function == "effect" and not self._is_metric(argument):
+                return "", ""  # `effect(name_mover)`: signed, of ablating what is named
             if not isinstance(argument, Ref):
                 raise EngineError(f"{expr.function} takes the name of a metric")
             return expr.function, argument.name
         return "", ""
+
+    def _is_metric(self, argument: Expr | None) -> bool:
+        return isinstance(argument, Ref) and argument.name in self.metrics
 
     def linear(self, expr: Expr) -> Linear:
         """An expression that is a sum of series."""

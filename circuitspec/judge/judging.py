@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from circuitspec.claims.arms import call_key
 from circuitspec.claims.measured import Arm, Measured, Series
 from circuitspec.engine.runs import EngineError
 from circuitspec.hypothesis.records import Claim, Requirement
-from circuitspec.judge import rules, validity
+from circuitspec.judge import many, rules, validity
 from circuitspec.judge.contrast import AtLeast, Linear, Size, Statement, statement
 from circuitspec.judge.facts import Facts, interval_of
 from circuitspec.judge.intervals import Interval
@@ -32,6 +32,11 @@ def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
     results: list[RequirementResult] = []
     close = False
     for requirement in claim.requirements:
+        if many.is_over_many(requirement, measured):
+            result, near = _judge_many(requirement, measured, facts)
+            results.append(result)
+            close = close or near
+            continue
         for arm in measured.arms:
             for result, near in _judge_arm(claim, requirement, measured, arm, facts):
                 results.append(result)
@@ -81,6 +86,27 @@ def invalid(claim: Claim, reason: str) -> ClaimResult:
         expected_refuted=claim.refuted,
         doc=claim.doc,
     )
+
+
+def withdrawn(result: ClaimResult, reason: str) -> ClaimResult:
+    """A result that must not stand, whatever it says: the run that made it failed a self-check."""
+    return replace(
+        result,
+        verdict="invalid",
+        reason=reason,
+        requirements=tuple(
+            replace(r, verdict="invalid", reason=reason) for r in result.requirements
+        ),
+    )
+
+
+def _judge_many(
+    requirement: Requirement, measured: Measured, facts: Facts
+) -> tuple[RequirementResult, bool]:
+    try:
+        return many.judge_many(requirement, measured, facts)
+    except EngineError as error:
+        return _refuse(requirement, facts, str(error))
 
 
 def _judge_arm(
