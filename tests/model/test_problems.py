@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,7 @@ def test_without_network_the_hub_is_given_up_at_once(monkeypatch: pytest.MonkeyP
         assert timeout <= 10
         raise urllib.error.URLError("no route")
 
-    monkeypatch.setattr(hub.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     model, (problem,) = load("some-owner/a-model-nobody-has", revision="607a30d", span=HERE)
     assert model is None
     assert (problem.code, problem.span) == ("M010", HERE)
@@ -246,7 +247,7 @@ def test_offline_mode_does_not_even_ask(monkeypatch: pytest.MonkeyPatch) -> None
     def never(*_: object, **__: object) -> None:
         raise AssertionError("asked the network in offline mode")
 
-    monkeypatch.setattr(hub.urllib.request, "urlopen", never)
+    monkeypatch.setattr(urllib.request, "urlopen", never)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     _, (problem,) = load("some-owner/a-model-nobody-has")
     assert problem.code == "M010"
@@ -256,7 +257,7 @@ def test_an_http_error_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(request: Any, timeout: float) -> None:
         raise urllib.error.HTTPError(request.full_url, 403, "no", None, None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(hub.urllib.request, "urlopen", refused)
+    monkeypatch.setattr(urllib.request, "urlopen", refused)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     assert hub.reachable()
 
