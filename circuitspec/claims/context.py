@@ -23,16 +23,16 @@ from circuitspec.engine.runs import (
     Zero,
 )
 from circuitspec.engine.runs import Replace as ReplaceOutputs
+from circuitspec.hypothesis.circuit import edges_of
 from circuitspec.hypothesis.records import (
     Ablation,
     Circuit,
     Claim,
     CutSet,
     Edge,
-    Element,
     Hypothesis,
 )
-from circuitspec.language.nodes import INPUT, Head, Mlp, Node
+from circuitspec.hypothesis.task_text import task_info
 from circuitspec.task.records import Metric, TaskData
 
 EVALUATION = "evaluation"
@@ -161,7 +161,7 @@ class Context:
             )
         edges: frozenset[Edge] = frozenset() if empty else self.circuit.edges
         if cut is not None:
-            edges -= cut.edges
+            edges -= self.edges(cut)
         return tuple(
             Run(EVALUATION, given=given, edges=LiveEdges(edges, source), top=detail, kl=detail)
             for source in self.sources(ablation)
@@ -187,7 +187,7 @@ class Context:
                     kl=detail,
                 )
             else:
-                live = LiveEdges(cut.edges, source, all_but=True)
+                live = LiveEdges(self.edges(cut), source, all_but=True)
                 run = Run(EVALUATION, given=given, edges=live, top=detail, kl=detail)
             runs.append(run)
         return tuple(runs)
@@ -199,19 +199,12 @@ class Context:
         """The task's metrics."""
         return self.task.metrics
 
-    def elements(self, cut: CutSet) -> tuple[str, ...]:
-        """A set's elements as they are printed."""
-        return tuple(str(e) for e in sorted(cut.elements, key=_by_depth))
+    def edges(self, cut: CutSet) -> frozenset[Edge]:
+        """What a set cuts by edges: the circuit's edges that leave it, or the edges it is made of.
 
-
-def _by_depth(element: Element) -> tuple[int, int, str]:
-    node: Node = element.node
-    if isinstance(node, Head):
-        return (node.layer, node.index, str(element.position))
-    if isinstance(node, Mlp):
-        return (node.layer, 1 << 20, str(element.position))
-    assert node == INPUT
-    return (-1, 0, str(element.position))
+        Edges to kept nodes are among them: a role is not out while MLPs still read it.
+        """
+        return edges_of(cut, self.circuit, task_info(self.hypothesis.task))
 
 
 def averaged(readings: Sequence[Readings], metric: str) -> Floats:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from circuitspec.claims import faithfulness, knockout, model_only, patching
+from circuitspec.claims import (
+    completeness,
+    faithfulness,
+    knockout,
+    minimality,
+    model_only,
+    patching,
+)
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Measured
 from circuitspec.engine.runs import EngineError, Run
@@ -27,7 +34,9 @@ _BY_INTERVENTION: dict[type, ModuleType] = {
 def module_of(claim: Claim) -> ModuleType:
     """The module with the claim's definition: `runs(claim, context)`, `measure(claim, context)`."""
     if claim.completeness is not None or claim.minimality is not None:
-        raise EngineError("completeness and minimality are not measured by this version")
+        if claim.intervention is not None or (claim.completeness and claim.minimality):
+            raise EngineError("one claim measures one thing: make this two claims")
+        return completeness if claim.completeness is not None else minimality
     if claim.intervention is None:
         return model_only
     module = _BY_INTERVENTION.get(type(claim.intervention))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,30 +42,36 @@ class Arm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRow:
-    """A set K of a completeness claim: m_i(C\\K) and m_i(M\\K) on the prompts it is judged on.
+    """A set K of a completeness claim: m_i(C\\K) and m_i(M\\K) by metric, float64 [n] each.
 
-    `kind` is how K was found: role, group, named, random or greedy. `rows` are the evaluation
-    prompts judged on (a greedy K is judged on the half it was not searched on).
+    `kind` is how K was found. `rows` are the evaluation prompts that it is judged on, in order:
+    all of them, but for a greedy K the half that it was not searched on. `inert`: K is not empty,
+    and ablating it changed no activation of the model.
     """
 
     name: str
-    kind: Literal["role", "group", "named", "random", "greedy"]
+    kind: Literal["named", "random", "greedy"]
     elements: tuple[str, ...]
-    circuit: Floats
-    model: Floats
+    circuit: Mapping[str, Floats]
+    model: Mapping[str, Floats]
     rows: tuple[int, ...]
-    touched: Touched
+    inert: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRow:
-    """Element v given K, of a minimality claim: m_i(C\\K) and m_i(C\\(K ∪ {v}))."""
+    """Element v given K, of a minimality claim: m_i(C\\K) and m_i(C\\(K ∪ {v})) by metric.
+
+    Float64 [n] each, on all evaluation prompts. `inert`: no activation is other with v ablated than
+    without.
+    """
 
     name: str
     given: str
-    before: Floats
-    after: Floats
-    touched: Touched
+    elements: tuple[str, ...]
+    before: Mapping[str, Floats]
+    after: Mapping[str, Floats]
+    inert: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +90,8 @@ class Measured:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     draws: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def suffixed(measure: str, metric: str, metrics: Collection[str]) -> str:
+    """How a measure of a metric is named: bare where the task has one metric, else `x(metric)`."""
+    return measure if len(metrics) == 1 else f"{measure}({metric})"

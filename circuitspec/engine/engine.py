@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -37,7 +37,7 @@ from circuitspec.engine.writes import (
 )
 from circuitspec.language.nodes import Head, Input, Mlp, Position
 from circuitspec.model.weights import Weights
-from circuitspec.task.records import Metric, PromptSet
+from circuitspec.task.records import Metric, Prompt, PromptSet
 
 DEFAULT_BATCH = 64
 """Prompts at once. Another size moves figures by rounding only; a result records the one used."""
@@ -83,7 +83,7 @@ class Engine:
         """The readings of each run, in order."""
         listed = list(runs)
         todo = [run for run in dict.fromkeys(listed) if run not in self._done]
-        with torch.inference_mode(), _exact_products():
+        with torch.inference_mode(), _computing(self.weights):
             for done, run in enumerate(todo):
                 self._done[run] = self._compute(run)
                 if progress is not None:
@@ -95,12 +95,13 @@ class Engine:
         prompts = self.sets[run.prompts]
         collected = _Collected(len(prompts))
         touched = Touched()
-        for batch in batches(prompts, self.batch_size, self.weights.device):
+        for batch in batches(prompts, self.batch_size, self.weights.device, run.rows):
             done = self._intervene(run, batch)
             touched += done.touched
             self._read(run, batch, done, collected)
             self.forwards += len(batch.prompts) / len(prompts)
-        return collected.readings(with_plan(touched, self._planned(run, prompts)))
+        asked = prompts.prompts if run.rows is None else [prompts.prompts[r] for r in run.rows]
+        return collected.readings(with_plan(touched, self._planned(run, asked)))
 
     def _refuse(self, run: Run) -> None:
         """Raise EngineError for a run that cannot mean anything here."""
@@ -114,7 +115,7 @@ class Engine:
                 refuse_metric(metric, self.sets[run.prompts], shape)
             self._readable.add(run.prompts)
 
-    def _planned(self, run: Run, prompts: PromptSet) -> int:
+    def _planned(self, run: Run, prompts: Sequence[Prompt]) -> int:
         shape = self.weights.shape
         planned = planned_writes(prompts, shape, run.writes)
         if run.edges is not None:
@@ -212,15 +213,24 @@ class Engine:
             return Outputs.of(forward(self.weights, batch.tokens, Edits()))
 
 
+SMALL = 2_000_000
+"""Weights in a block and fewer: sharing such products among threads costs more than it saves."""
+
+
 @contextmanager
-def _exact_products() -> Iterator[None]:
-    """Matrix products in full float32, whatever the program that embeds us has chosen."""
-    before = torch.get_float32_matmul_precision()
+def _computing(weights: Weights) -> Iterator[None]:
+    """Matrix products in full float32, whatever the program that embeds us has chosen, and small
+    models on one thread."""
+    precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     torch.set_float32_matmul_precision("highest")
+    shape = weights.shape
+    if shape.d_model * (4 * shape.n_heads * shape.d_head + 3 * (shape.d_mlp or 0)) < SMALL:
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(precision)
+        torch.set_num_threads(threads)
 
 
 class _Intervened(NamedTuple):

@@ -30,6 +30,10 @@ def refuse_run(
     if sum((bool(run.writes), run.edges is not None, run.path is not None)) > 1:
         raise EngineError("a run replaces outputs, or edges, or patches a path: one of them")
     prompts = known_set(run.prompts, sets)
+    if run.rows is not None and not (
+        run.rows and 0 <= min(run.rows) <= max(run.rows) < len(prompts)
+    ):
+        raise EngineError(f"{prompts.name} has no such prompts as are asked for: {run.rows[:5]}")
     for write in (*run.given, *run.writes):
         _refuse_write(write, shape, prompts, sets)
     if run.edges is not None:

@@ -124,7 +124,8 @@ class Run:
     exclude each other with `path`.
 
     The metrics of the task are always read. `top` asks for the top token, `kl` for
-    KL(model ‖ run) in nats, both at the metric's position.
+    KL(model ‖ run) in nats, both at the metric's position. `rows` computes some prompts of the set
+    only, ascending; the readings of the others are NaN, and -1 for tokens.
     """
 
     prompts: str
@@ -136,6 +137,7 @@ class Run:
     kl: bool = False
     attention: tuple[AttentionReading, ...] = ()
     attribution: tuple[AttributionReading, ...] = ()
+    rows: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,9 +72,9 @@ def judge_many(
     """
     if requirement.each:
         raise EngineError("`each` says nothing here: the claim is on every one of them as it is")
-    ones = _ones(measured, facts)
-    stated = [_stated(requirement, one, measured, facts) for one in ones]
     upward = requirement.operator in (">=", ">")
+    ones = _ones(measured, facts, upward)
+    stated = [_stated(requirement, one, measured, facts) for one in ones]
     sides = [
         _sides(s, series, one, facts, upward) for one, (s, series) in zip(ones, stated, strict=True)
     ]
@@ -89,7 +89,7 @@ def judge_many(
     return _result(requirement, stated, ones, ruling, threshold)
 
 
-def _ones(measured: Measured, facts: Facts) -> list[_One]:
+def _ones(measured: Measured, facts: Facts, upward: bool) -> list[_One]:
     every = tuple(range(facts.n))
     sets = [
         _One(
@@ -107,7 +107,7 @@ def _ones(measured: Measured, facts: Facts) -> list[_One]:
             given=row.given,
             signed={metric: effect(row, metric) for metric in facts.metrics},
             rows=every,
-            inert=row.inert,
+            inert=row.inert and upward,  # that nothing changes is what `effect <= t` claims
         )
         for row in measured.effects
     ]
@@ -140,7 +140,7 @@ def _sides(
     if len(one.rows) != facts.n:
         mine = replace(facts, strata=tuple(facts.strata[row] for row in one.rows))
     above, below = (
-        _flagged(interval_of(part.contrast, series, mine), one.inert and upward)
+        _flagged(interval_of(part.contrast, series, mine), one.inert)
         for part in (stated.parts if upward else reversed(stated.parts))
     )
     return above if stated.right.is_constant else Sides(below=below, above=above)
