@@ -119,6 +119,8 @@ def _requirement(requirement: RequirementResult) -> Json:
         "method": requirement.method,
         "shown": requirement.shown,
         "n_to_settle": requirement.n_to_settle,
+        "arm": requirement.arm,
+        "contrasts": plain(requirement.contrasts),
         "not_finite": bad,
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult, SelfCheck
 from circuitspec.language.diagnostics import Diagnostic, Severity
-from circuitspec.report.rows import row_of
+from circuitspec.report.rows import labelled, row_of
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KIND = {"refuted": "failure", "inconclusive": "failure", "invalid": "error"}
@@ -73,6 +73,8 @@ def _claim(suite: ET.Element, hypothesis: HypothesisResult, claim: ClaimResult) 
     values: dict[str, str] = {"verdict": claim.verdict}
     for i, requirement in enumerate(claim.requirements, start=1):
         values[f"require_{i}"] = requirement.text
+        if requirement.arm is not None:
+            values[f"require_{i}_arm"] = requirement.arm
         values[f"require_{i}_verdict"] = requirement.verdict
         if requirement.estimate is not None:
             values[f"require_{i}_estimate"] = repr(requirement.estimate)
@@ -91,7 +93,7 @@ def _details(claim: ClaimResult) -> str:
     out = []
     for requirement in claim.requirements:
         row = row_of(requirement)
-        out.append(f"{row.sign} {row.text}")
+        out.append(f"{row.sign} {labelled(row)}")
         out.append(
             f"    {row.estimate} {row.interval} {row.level}, needs {row.threshold}, n {row.n}"
         )

@@ -45,7 +45,7 @@ def _hypothesis(hypothesis: HypothesisResult, level: float | None) -> Iterator[s
     if hypothesis.file:
         facts.insert(0, hypothesis.file)
     yield _escape("; ".join(facts))
-    yield "\n".join(_table(hypothesis, level))
+    yield "\n".join(_table(hypothesis, level)) if hypothesis.claims else "No claims."
     reasons = [line for claim in hypothesis.claims for line in _reasons(claim)]
     if reasons:
         yield "\n".join(reasons)
@@ -68,7 +68,7 @@ def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
             cells = [
                 row.sign,
                 (name or _escape(claim.name)) if i == 0 else "",
-                _code(row.text),
+                f"{_code(row.text)} ({_escape(row.arm)})" if row.arm else _code(row.text),
                 row.estimate,
                 row.interval if level is not None or row.exact else f"{row.interval} {row.level}",
                 _escape(row.threshold),
@@ -95,6 +95,8 @@ def _reasons(claim: ClaimResult) -> Iterator[str]:
 
 def _checks(hypothesis: HypothesisResult) -> str:
     failed = [c for c in hypothesis.self_checks if not c.passed]
+    if not hypothesis.self_checks:
+        return "No self-checks were run."
     if not failed:
         return f"✓ {count(len(hypothesis.self_checks), 'self-check')} passed."
     listed = "; ".join(f"{c.name}{f': {c.detail}' if c.detail else ''}" for c in failed)

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from circuitspec.judge.records import RequirementResult
 
 MOST_DECIMALS = 6
+CRUDE = 3.5
+"""First digits of a half-width up to which a second one is printed (the Particle Data Group's)."""
+
 _OPERATOR = re.compile(r">=|<=|==|>|<|\bwithin\b")
 _SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<", "==": "=", "within": "within"}
 
@@ -46,14 +49,16 @@ def decimals_for(
     interval: tuple[float, float] | None,
     thresholds: Iterable[float] = (),
 ) -> int:
-    """Decimals that show two digits of the interval's half-width, and never hide the verdict.
+    """Decimals that show one or two digits of the interval's half-width, and never hide a verdict.
+
+    Two where they are at most 35, as a third of the first would be lost in rounding; one above.
 
     Rounding must not make a bound look as if it lay on the other side of a threshold (0.7996
     against 0.8 is not printed as 0.80), so digits are added until every comparison reads true.
     """
     width = (interval[1] - interval[0]) / 2 if interval is not None else 0.0
     if math.isfinite(width) and width > 0:
-        decimals = 1 - math.floor(math.log10(width))
+        decimals = -math.floor(math.log10(width / CRUDE))
     elif estimate is not None and math.isfinite(estimate) and estimate != 0:
         decimals = 3 - math.floor(math.log10(abs(estimate)))
     else:
@@ -96,6 +101,11 @@ def operator_sign(text: str) -> str:
     """The relation of a requirement, read off its text: `≥`, `≤`, `within`; empty if none."""
     found = _OPERATOR.search(text)
     return _SIGNS[found.group()] if found else ""
+
+
+def relation_sign(relation: str) -> str:
+    """`>=` as it is printed: `≥`."""
+    return _SIGNS.get(relation, relation)
 
 
 def thresholds_of(requirement: RequirementResult) -> tuple[float, ...]:

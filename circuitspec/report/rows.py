@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from circuitspec.judge.records import (
@@ -22,6 +21,7 @@ from circuitspec.report.numbers import (
     level_text,
     limit,
     operator_sign,
+    relation_sign,
     short,
     thresholds_of,
 )
@@ -48,6 +48,7 @@ class Row:
 
     sign: str
     text: str
+    arm: str
     shown: str
     estimate: str
     interval: str
@@ -72,6 +73,7 @@ def row_of(requirement: RequirementResult) -> Row:
     return Row(
         sign=SIGNS[requirement.verdict],
         text=_without_level(requirement.text),
+        arm=requirement.arm or "",
         shown=requirement.shown or "",
         estimate=fixed(requirement.estimate, decimals),
         interval=interval,
@@ -83,12 +85,25 @@ def row_of(requirement: RequirementResult) -> Row:
     )
 
 
+def labelled(row: Row) -> str:
+    """The requirement's text with the head or pair that it was judged on."""
+    return f"{row.text} ({row.arm})" if row.arm else row.text
+
+
 def _threshold(requirement: RequirementResult, limits: tuple[float, ...], decimals: int) -> str:
     if not limits:
         return "–"
     if len(limits) > 1:
         return f"in [{', '.join(limit(t, decimals) for t in limits)}]"
-    return f"{operator_sign(requirement.text)} {limit(limits[0], decimals)}".strip()
+    return f"{_relation(requirement)} {limit(limits[0], decimals)}".strip()
+
+
+def _relation(requirement: RequirementResult) -> str:
+    """How the estimate must stand to the threshold: of a band's ends, the one that was nearer."""
+    for contrast in requirement.contrasts:
+        if contrast.get("estimate") == requirement.estimate:
+            return relation_sign(str(contrast.get("relation", "")))
+    return operator_sign(requirement.text)
 
 
 def _without_level(text: str) -> str:
@@ -130,25 +145,20 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def competence_parts(competence: Mapping[str, Any]) -> list[str]:
-    """`logit_diff 3.302 [3.10, 3.51]` for each measure of the unmodified model."""
+    """`logit_diff 3.30 [3.10, 3.51], accuracy 0.99 [0.96, 1.00]` for each metric of the model."""
     parts = []
-    for name, value in competence.items():
-        if isinstance(value, Mapping):
-            parts.append(f"{name} {_measured(value)}")
-        elif isinstance(value, bool):
-            parts.append(f"{name} {'yes' if value else 'no'}")
-        elif isinstance(value, Real):
-            parts.append(f"{name} {short(float(value))}")
-        elif value is not None:
-            parts.append(f"{name} {value}")
+    for name, entry in competence.get("metrics", {}).items():
+        text = f"{name} {_measured(entry)}"
+        if "accuracy" in entry:
+            text += f", accuracy {_measured(entry['accuracy'])}"
+        parts.append(text)
     return parts
 
 
 def _measured(value: Mapping[str, Any]) -> str:
-    estimate = next((value[k] for k in ("mean", "estimate", "value") if k in value), None)
-    interval = value.get("interval")
+    interval = value["interval"]
     bounds = (float(interval[0]), float(interval[1])) if interval is not None else None
-    number = None if estimate is None else float(estimate)
+    number = float(value["mean"])
     decimals = decimals_for(number, bounds)
     text = fixed(number, decimals)
     if bounds is not None:
@@ -202,7 +212,8 @@ def model_line(model: ModelRecord) -> str:
     """`gpt2 at 607a30d (gpt2), float32, raw weights`: what was explained."""
     revision = f" at {model.revision}" if model.revision else ""
     architecture = f" ({model.architecture})" if model.architecture != model.name else ""
-    return f"{model.name}{revision}{architecture}, {model.dtype}, {model.processing}"
+    weights = "raw weights" if model.processing == "none" else model.processing
+    return f"{model.name}{revision}{architecture}, {model.dtype}, {weights}"
 
 
 def run_line(result: RunResult) -> str:

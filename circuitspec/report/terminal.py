@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -48,8 +48,8 @@ PAGE = 80
 TEXT_COLUMN = 40
 """Columns that a requirement's text needs for its numbers to stand on the same line."""
 RELATIVE = (
-    "Where a claim compares two means, what is measured and needed is their difference; "
-    "the line below it has the means."
+    "Where a claim compares two means, what is measured and needed is their difference "
+    "(for a band, from its nearer end); the line below it has the means."
 )
 GAP = "  "
 LABEL = 12
@@ -178,7 +178,7 @@ def _columns(rows: list[Row], width: int, level: float | None) -> _Columns:
     threshold = widest("needs", thresholds)
     n = widest("n", (r.n for r in rows))
     numbers = estimate + interval + threshold + n + 4 * len(GAP)
-    longest = max((cell_len(r.text) for r in rows), default=0)
+    longest = max((cell_len(r.arm or r.text) for r in rows), default=0)
     room = width - 4 - numbers
     stacked = room < min(TEXT_COLUMN, longest)
     page = min(width, PAGE if stacked else max(PAGE, 4 + longest + numbers))
@@ -210,8 +210,15 @@ def _claims(claims: tuple[ClaimResult, ...], columns: _Columns) -> Iterator[Text
         yield _heading(columns)
     for claim in claims:
         yield from _claim_head(claim, columns.page)
+        before = None
         for requirement in claim.requirements:
-            yield from _requirement(row_of(requirement), columns, requirement.verdict)
+            row = row_of(requirement)
+            if row.arm:  # one text, judged on several heads or pairs: the text once, then each
+                if requirement.text != before:
+                    yield from (Text(f"    {x}") for x in fold(row.text, columns.page - 4))
+                row = replace(row, text=f"  {row.arm}")
+            before = requirement.text
+            yield from _requirement(row, columns, requirement.verdict)
         if claim.reason and claim.reason not in {r.reason for r in claim.requirements}:
             style = _reason_style(claim.verdict)
             yield from _wrapped(claim.reason, columns.page, first="    ", style=style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pytest
 
@@ -22,7 +23,7 @@ MODEL = ModelRecord(
     revision="3f2a91c",
     architecture="gpt2",
     dtype="float32",
-    processing="raw weights",
+    processing="none",
     transformer_lens="4.3.0",
     torch="2.13.0",
     device="cpu",
@@ -42,6 +43,8 @@ def requirement(
     level: float = 95.0,
     exact: bool = False,
     n_to_settle: int | None = None,
+    arm: str | None = None,
+    contrasts: tuple[Mapping[str, object], ...] = (),
 ) -> RequirementResult:
     return RequirementResult(
         text=text,
@@ -56,6 +59,8 @@ def requirement(
         method="bca",
         shown=shown,
         n_to_settle=n_to_settle,
+        arm=arm,
+        contrasts=contrasts,
     )
 
 
@@ -71,10 +76,14 @@ FAITHFUL = claim(
     "holds",
     requirement(
         "logit_diff within 20% of model.logit_diff ci 95",
-        estimate=-0.4641,
-        interval=(-0.6023, -0.3127),
-        threshold=(-0.66038, 0.66038),
-        shown="2.838 against 3.302 (ratio 0.86)",
+        estimate=0.1964,
+        interval=(0.0577, 0.3482),
+        threshold=0.0,
+        shown="2.838 against 3.302 (85.9% of it)",
+        contrasts=(
+            {"relation": ">=", "threshold": 0.0, "estimate": 0.1964},
+            {"relation": "<=", "threshold": 0.0, "estimate": -1.1244},
+        ),
     ),
     requirement("agreement >= 0.8 ci 95"),
     measures={"logit_diff": 2.8381234567890123, "model.logit_diff": 3.302},
@@ -137,6 +146,23 @@ RIVAL = claim(
 )
 
 
+ATTENDS = claim(
+    "each_mover_attends",
+    "refuted",
+    *(
+        requirement(
+            "attention(name_mover) >= 0.5 ci 95", verdict, estimate=mean,
+            interval=(mean - 0.04, mean + 0.04), threshold=0.5, arm=head, reason=reason,
+        )
+        for head, verdict, mean, reason in (
+            ("a9.h9", "holds", 0.81, None),
+            ("a9.h6", "holds", 0.62, None),
+            ("a10.h0", "refuted", 0.31, "the whole interval lies below the threshold"),
+        )
+    ),
+)  # fmt: skip
+
+
 def hypothesis(
     *claims: ClaimResult, name: str = "ioi_mini", verdict: VerdictName = "holds", **more: object
 ) -> HypothesisResult:
@@ -145,8 +171,15 @@ def hypothesis(
         "n_nodes": 26,
         "n_edges": 182,
         "competence": {
-            "logit_diff": {"mean": 3.3021, "interval": [3.0954, 3.5122]},
-            "accuracy": {"mean": 0.99, "interval": [0.9643, 0.9988]},
+            "n": 200,
+            "level": 95.0,
+            "metrics": {
+                "logit_diff": {
+                    "mean": 3.3021,
+                    "interval": [3.0954, 3.5122],
+                    "accuracy": {"mean": 0.99, "interval": [0.9643, 0.9988]},
+                }
+            },
         },
         "self_checks": (
             SelfCheck(name="patching with itself", passed=True, value=0.0),
@@ -189,6 +222,7 @@ def every_verdict() -> RunResult:
         USED,
         UNDECIDED,
         BLIND,
+        ATTENDS,
         RIVAL,
         verdict="refuted",
         open_nodes=("a7.h1 @ S2 (unclear)",),

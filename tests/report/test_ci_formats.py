@@ -28,14 +28,14 @@ def test_junit_counts_what_does_not_hold(every_verdict: RunResult) -> None:
     root = ET.fromstring(junit.render(every_verdict))
     assert root.tag == "testsuites"
     first, second = root.findall("testsuite")
-    assert (first.get("tests"), first.get("failures"), first.get("errors")) == ("5", "2", "1")
+    assert (first.get("tests"), first.get("failures"), first.get("errors")) == ("6", "3", "1")
     assert (second.get("tests"), second.get("errors")) == ("2", "1")  # the failed self-check
-    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("7", "2", "2")
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("8", "3", "2")
     kinds = [f.get("type") for f in root.iter("failure")]
-    assert kinds == ["refuted", "inconclusive"]
+    assert kinds == ["refuted", "inconclusive", "refuted"]
     values = {p.get("name"): p.get("value") for p in first.find("testcase").iter("property")}
-    assert values["require_1_estimate"] == "-0.4641"
-    assert values["require_1_interval"] == "[-0.6023, -0.3127]"
+    assert values["require_1_estimate"] == "0.1964"
+    assert values["require_1_interval"] == "[0.0577, 0.3482]"
 
 
 def test_junit_without_findings_has_none(held: RunResult) -> None:
@@ -77,6 +77,7 @@ def test_only_refuted_claims_are_error_annotations(every_verdict: RunResult) -> 
         "::error",  # refuted
         "::warning",  # inconclusive
         "::warning",  # invalid
+        "::error",  # refuted
         "::error",  # self-check
         "::notice",
     ]

@@ -40,9 +40,10 @@ def test_short(value: float, text: str) -> None:
     assert short(value) == text
 
 
-def test_two_digits_of_the_half_width() -> None:
-    assert decimals_for(-0.4641, (-0.6023, -0.3127)) == 2
-    assert decimals_for(0.93, (0.885, 0.961)) == 3
+def test_one_or_two_digits_of_the_half_width() -> None:
+    assert decimals_for(-0.4641, (-0.6023, -0.3127)) == 2  # 0.14
+    assert decimals_for(0.93, (0.885, 0.961)) == 2  # 0.04
+    assert decimals_for(0.93, (0.90, 0.96)) == 3  # 0.030
     assert decimals_for(812.3, (700.0, 900.0)) == 0
 
 

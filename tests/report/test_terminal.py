@@ -64,6 +64,22 @@ def test_verdicts_are_told_apart_without_colour(every_verdict: RunResult) -> Non
         assert any(found.startswith(line) for found in page.splitlines()), line
 
 
+def test_a_requirement_on_several_heads_is_said_once(every_verdict: RunResult) -> None:
+    page = terminal.render(every_verdict, width=100).splitlines()
+    start = page.index("    attention(name_mover) >= 0.5")
+    assert [line.split()[:3] for line in page[start + 1 : start + 4]] == [
+        ["✓", "a9.h9", "0.81"],
+        ["✓", "a9.h6", "0.62"],
+        ["✗", "a10.h0", "0.31"],
+    ]
+
+
+def test_of_a_band_the_nearer_end_is_shown(held: RunResult) -> None:
+    page = terminal.render(held, width=100)
+    line = next(x for x in page.splitlines() if "within 20%" in x)
+    assert line.split()[-6:] == ["0.20", "[0.06,", "0.35]", "≥", "0", "200"]
+
+
 def test_markup_in_a_reason_is_text(awkward: RunResult) -> None:
     assert "NaN in the [bold]logits[/bold] | of 3 prompts <b>" in terminal.render(awkward)
 
