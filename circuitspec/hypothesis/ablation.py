@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from circuitspec.hypothesis.members import Scope
 from circuitspec.hypothesis.patches import baseline_name
@@ -18,12 +18,15 @@ PARTIAL_VALUE = "H021"
 def ablation_of(
     expect: syntax.Expect,
     actions: Actions,
-    protocols: Mapping[str, syntax.Protocol],
+    protocol: syntax.Protocol | None,
+    known: Iterable[str],
     scope: Scope,
     report: Report,
-    resolved: bool,
 ) -> Ablation | None:
-    """What cutting means in a claim. Missing parts are an error where anything is cut."""
+    """What cutting means in a claim. Missing parts are an error where anything is cut.
+
+    `known` are the protocols it could stand under. Under one that does not exist nothing is asked.
+    """
     ablate = actions.ablate
     if ablate is None or ablate.by is None or ablate.value is None:
         missing = [
@@ -37,17 +40,17 @@ def ablation_of(
             )
             if not there
         ]
-        if (actions.cuts() or ablate is not None) and resolved:
+        lost = expect.under is not None and protocol is None
+        if (actions.cuts() or ablate is not None) and not lost:
             add = "`ablate by nodes with mean from D over template`"
             hint = f"add {add}"
-            if protocols and expect.under is None:
-                hint = f"let it stand `under` a protocol ({listing(protocols)}), or {hint}"
+            if known and expect.under is None:
+                hint = f"let it stand `under` a protocol ({listing(known)}), or {hint}"
             said = f"does not say {' nor '.join(missing)}"
-            if expect.under is not None:
+            if protocol is not None:
                 # One protocol, one message, whatever stands under it.
-                protocol = protocols.get(expect.under.text)
-                where = expect.under.span if protocol is None else protocol.name.span
-                message = f"the protocol `{expect.under}` {said}, nor does every claim under it"
+                where = protocol.name.span
+                message = f"the protocol `{protocol.name}` {said}, nor does every claim under it"
             else:
                 where = (ablate or expect.name).span
                 message = f"`{expect.name}` cuts something and {said}"

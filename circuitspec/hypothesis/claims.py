@@ -87,7 +87,7 @@ def _claim(
     each = actions.each and minimality(actions.each, by, scope, declared, report)
     completeness = actions.knockouts and _knockouts(actions.knockouts, scope, declared, report)
     intervention = _intervention(actions, scope, declared, report)
-    ablation = ablation_of(expect, actions, protocols, scope, report, resolved)
+    ablation = ablation_of(expect, actions, protocol, protocols, scope, report)
     at_most = actions.until.at_most if actions.until else None
     if actions.accept is not None and actions.accept.what.text != "blind":
         what = actions.accept.what

@@ -15,7 +15,7 @@ from circuitspec.hypothesis.places import meet
 from circuitspec.hypothesis.product import reads
 from circuitspec.hypothesis.records import Edge, Hypothesis, Place
 from circuitspec.hypothesis.task_text import TaskInfo
-from circuitspec.language.nodes import Head, Input, Logits, Mlp, Position
+from circuitspec.language.nodes import ALL_POSITIONS, Head, Input, Logits, Mlp, Position
 
 Sending = Input | Head | Mlp
 
@@ -29,11 +29,15 @@ class Flow:
     _incoming: dict[Head | Mlp | Logits, list[Edge]] = field(default_factory=dict)
     _places: dict[Head | Mlp, list[Place]] = field(default_factory=dict)
     _sources: dict[tuple[Sending, Place], frozenset[Position]] = field(default_factory=dict)
+    _broken: dict[str, set[str]] = field(default_factory=dict)
+    """Senders of statements without edges, by receiver: reported, and taken as meant."""
 
     def __post_init__(self) -> None:
         for part in self.hypothesis.edges:
             for edge in part.edges:
                 self._incoming.setdefault(edge.receiver, []).append(edge)
+            if not part.edges:
+                self._broken.setdefault(part.receiver, set()).add(part.sender)
         for role in self.hypothesis.roles.values():
             for node in role.nodes:
                 self._places.setdefault(node, []).extend(role.places)
@@ -49,8 +53,24 @@ class Flow:
                     found |= self._from(edge)
             if node not in self._places and not self._incoming.get(node):
                 found |= set(reads(place, "in"))  # kept: the input feeds it where it lives
+            for name in self._names(node):
+                for sender in self._broken.get(name, ()):
+                    found |= self._meant(sender)
             self._sources[key] = frozenset(found)
         return self._sources[key]
+
+    def _names(self, node: Head | Mlp) -> list[str]:
+        roles = (name for name, role in self.hypothesis.roles.items() if node in role.nodes)
+        return [str(node), *roles]
+
+    def _meant(self, sender: str) -> set[Position]:
+        """What a sender of a broken statement would bring, wherever it was to be read."""
+        if sender in ("input", UNRESOLVED):
+            return {ALL_POSITIONS}
+        role = self.hypothesis.roles.get(sender)
+        placed = [(n, p) for n in role.nodes for p in role.places] if role else []
+        placed += [(n, p) for n, places in self._places.items() if str(n) == sender for p in places]
+        return {position for n, p in placed for position in self.sources(n, p)}
 
     def _from(self, edge: Edge) -> set[Position]:
         if isinstance(edge.sender, Input):

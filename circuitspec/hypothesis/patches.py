@@ -30,16 +30,11 @@ def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch 
         _reads(_edges(tuple(r.target for r in before), after, scope, report) or ())
         for before, after in zip(action.hops, action.hops[1:], strict=False)
     )
-    if edges is None or baseline is None or not all(onward):
-        return None
-    name = " -> ".join(
-        [targets_text(action.senders), *(", ".join(map(receiver_text, hop)) for hop in action.hops)]
-    )
     mode, through = action.mode, action.through
-    each = _each_pair(edges, onward, scope)
+    each = _each_pair(edges or (), onward, scope)
     if mode is None and len(each) == 1:
         mode = "all"  # one sender, one receiver: both words mean the same
-    if mode is None:
+    if mode is None and edges is not None:
         report.error(
             PATCH_UNSAID,
             f"it is not said whether the {len(each)} pairs are patched together or one by one",
@@ -53,8 +48,11 @@ def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch 
             action.span,
             hint="add `direct` (MLPs frozen) or `through mlps` (MLPs recomputed)",
         )
-    if mode is None or through is None:
+    if edges is None or baseline is None or mode is None or through is None or not all(onward):
         return None
+    name = " -> ".join(
+        [targets_text(action.senders), *(", ".join(map(receiver_text, hop)) for hop in action.hops)]
+    )
     together = PatchedPair(
         name=name, senders=_senders(edges, scope), receivers=_reads(edges), onward=onward
     )

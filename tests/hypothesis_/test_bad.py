@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import pytest
 
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.diagnostics import Severity
+from circuitspec.language.parser import parse
 
 from .specs import GOOD, GPT2, findings, marked
 
@@ -721,3 +725,42 @@ def test_a_name_is_reported_once_however_often_it_is_used() -> None:
 def test_a_name_that_resembles_nothing_does_not_cascade() -> None:
     text = GOOD.replace("role dup =", "role xyzzy =").replace("dup", "quux")
     assert [d.code for d in findings(text)] == ["H001"]
+
+
+def pairs() -> list[tuple[Bad, Bad, str]]:
+    """Every two cases that change different places of the text, with the text they make."""
+    found = []
+    single = [c for c in CASES if c.shape is None and c.at != "place" and GOOD.count(c.old) == 1]
+    for one, two in combinations(single, 2):
+        text = GOOD.replace(one.old, one.new)
+        if text.count(two.old) != 1:
+            continue
+        text = text.replace(two.old, two.new)
+        if one.new in text:
+            found.append((one, two, text))
+    return found
+
+
+def unlike_both(chosen: list[tuple[Bad, Bad, str]]) -> list[tuple[str, str]]:
+    """The pairs whose findings are not those of the one and the other together."""
+    return [
+        (one.code, two.code)
+        for one, two, text in chosen
+        if parse(text)[1] == ()
+        and Counter(d.code for d in findings(text) if d.severity is not Severity.NOTE)
+        != Counter([one.code, two.code])
+    ]
+
+
+def test_two_mistakes_are_two_messages() -> None:
+    chosen = random.Random(0).sample(pairs(), 80)
+    assert len(unlike_both(chosen)) <= 3
+
+
+@pytest.mark.slow
+def test_any_two_mistakes_are_two_messages() -> None:
+    """All pairs. About one in a hundred has to differ: both declare one name, or one mistake
+    removes what the other is about (a second metric makes two claims ambiguous at once)."""
+    chosen = pairs()
+    assert len(chosen) > 3000
+    assert len(unlike_both(chosen)) <= len(chosen) // 100

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from circuitspec.hypothesis.checks.rule import Findings
-from circuitspec.hypothesis.edges import UNRESOLVED
-from circuitspec.hypothesis.flow import Flow, Links, links
+from circuitspec.hypothesis.flow import Flow, links
 from circuitspec.hypothesis.ordering import position_key
 from circuitspec.hypothesis.places import listed
 from circuitspec.hypothesis.records import Hypothesis, Role
@@ -31,11 +30,10 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
     """
     if not hypothesis.edges or not info.templates:
         return ()
-    flow, joined = Flow(hypothesis, info), links(hypothesis)
-    fed = joined.fed()
+    flow, fed = Flow(hypothesis, info), links(hypothesis).fed()
     found = []
     for role in hypothesis.roles.values():
-        if role.name not in fed or _broken(role.name, hypothesis, joined):
+        if role.name not in fed:
             continue
         reached = {
             info.canonical(p) for n in role.nodes for q in role.places for p in flow.sources(n, q)
@@ -45,19 +43,6 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
             if missing is not None:
                 found.append(_found(role, feature, missing.places, reached, info))
     return tuple(found)
-
-
-def _broken(name: str, hypothesis: Hypothesis, joined: Links) -> bool:
-    """Whether something upstream of a role is a statement that has been reported already."""
-    upstream, frontier = {name}, [name]
-    while frontier:
-        for sender in joined.feeds.get(frontier.pop(), frozenset()):
-            if sender not in upstream:
-                upstream.add(sender)
-                frontier.append(sender)
-    return UNRESOLVED in upstream or any(
-        part.receiver in upstream and not part.edges for part in hypothesis.edges
-    )
 
 
 class _Need:

@@ -27,8 +27,8 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
                     code=CODE,
                     message=f"`{kept[0]}` of `{role.name}` is kept: no knock-out removes it",
                     span=role.span,
-                    severity=Severity.WARNING,
-                    hint="keep the other nodes only, or leave the role out",
+                    severity=Severity.NOTE,
+                    hint="if it is to be cut, keep the other nodes only",
                     labels=tuple(Label(span=s, message="kept here") for s in keeps),
                 )
             )
