@@ -8,8 +8,6 @@ own templates are filled from the columns.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -103,6 +101,9 @@ def _scalar(value: object) -> str:
 
 
 def _csv(content: str) -> Iterator[tuple[int, Columns | _Problem]]:
+    import csv  # few tasks pay for importing it
+    import io
+
     reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
     try:
         for record in reader:

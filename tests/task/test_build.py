@@ -83,6 +83,19 @@ def test_a_stream_can_be_recomputed_by_hand(good):
     assert (prompt.slots["IO"], prompt.slots["S1"], prompt.slots["S2"]) == (io, s1, s1)
 
 
+def test_a_counterfactual_can_be_recomputed_by_hand(good):
+    data = good(IOI + SAMPLE)
+    clean = data.evaluation.prompts[5]
+    rng = random.Random("circuitspec:3:counterfactual:abc:baba:2:baseline")
+    taken = {clean.slots["IO"], clean.slots["S1"], clean.slots["S2"]}
+    drawn = {}
+    for slot in ("IO", "S1", "S2"):
+        words = [w for w in built_in("names.english") if w not in taken]
+        drawn[slot] = words[int(rng.random() * len(words))]
+        taken.add(drawn[slot])
+    assert data.counterfactuals["abc"].prompts[5].slots == {**clean.slots, **drawn}
+
+
 def test_templates_take_turns_and_references_are_counted_for_each(good):
     data = good(IOI + SAMPLE)
     assert [p.template for p in data.evaluation] == ["abba", "baba"] * 10
@@ -407,3 +420,29 @@ def test_lines_for_the_prompts_command(good, sets):
     ]  # fmt: skip
     assert line["positions"]["END"] == [len(line["tokens"]) - 1]
     assert line["positions"]["IO"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "other"),
+    [
+        ('set(A = "dog and cat")', "'the dog and cat went to' (6)"),
+        ("template(longer)", "went to the' (5)"),
+    ],
+)
+def test_a_counterfactual_of_another_length_is_an_error(make, baseline, other):
+    data, diagnostics = make(
+        f"""
+        template short "the {{A}} went to"
+        {'template longer "the {A} went to the"' if "longer" in baseline else ""}
+        slot A from "dog", "cat"
+        metric m = logit(A)
+        baseline b = {baseline}
+        sample evaluation 4, seed 0
+        bos no
+        """
+    )
+    assert data is None
+    (found,) = diagnostics
+    assert found.code == "T033"
+    assert "(4 tokens)" in found.message
+    assert other in found.message
