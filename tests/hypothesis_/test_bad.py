@@ -463,14 +463,6 @@ CASES = [
         says="is in `dup` and in `open` at S2",
     ),
     Bad(
-        code="H046",
-        old="keep m0 @ *",
-        new="keep m0, a0.h1 @ *",
-        at="role dup = a0.h1, a0.h2 @ S2 attends S1 carries token(S1)",
-        says="is kept: no knock-out removes it",
-        severity=WARNING,
-    ),
-    Bad(
         code="H047",
         old='open a1.h5 @ S2 "unclear"',
         new='open a1.h5 @ S3 "unclear"',
@@ -690,6 +682,15 @@ def _text(bad: Bad) -> str:
 
 def test_the_good_spec_is_good() -> None:
     assert findings(GOOD, GPT2) == ()
+
+
+def test_a_role_that_is_kept_is_noted() -> None:
+    text = GOOD.replace("keep m0 @ *", "keep m0, a0.h1 @ *")
+    (note,) = findings(text)
+    assert (note.code, note.severity) == ("H046", Severity.NOTE)
+    assert marked(note, text).startswith("role dup = a0.h1, a0.h2")
+    assert note.message == "`a0.h1 @ S2` of `dup` is kept: no knock-out removes it"
+    assert findings(GOOD.replace("keep m0 @ *", "keep m0, a0.h1 @ END")) == ()
 
 
 def test_every_mistake_of_a_file_is_reported_and_none_hides_another() -> None:
