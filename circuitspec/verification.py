@@ -318,7 +318,8 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
         competence=competent,
         claims=tuple(claims),
         self_checks=tuple(
-            SelfCheck(name=c.name, passed=c.passed, value=c.value, detail=c.detail) for c in checks
+            SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
+            for c in checks
         ),
         doc=job.hypothesis.doc,
         notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),

@@ -72,6 +72,10 @@ def _declared(hypothesis: Hypothesis, info: TaskInfo) -> Iterator[Declared]:
 
 
 def _mentioned(hypothesis: Hypothesis, info: TaskInfo) -> Iterator[str]:
+    # A protocol may stand outside the hypothesis, in the file or in one that it uses.
+    for claim in hypothesis.claims:
+        if claim.ablation is not None and claim.ablation.baseline is not None:
+            yield claim.ablation.baseline
     for statement in hypothesis.statements:
         match statement:
             case syntax.Edge(senders=senders, receivers=receivers):
