@@ -47,15 +47,18 @@ def dumps(value: Json) -> str:
 
 def document(result: RunResult) -> Json:
     """The run as plain values, keys in the schema's order."""
-    return {
-        "schema": result.schema,
-        "verdict": result.verdict,
-        "hypotheses": [_hypothesis(h) for h in result.hypotheses],
-        "seed": result.seed,
-        "seconds": result.seconds,
-        "cost": plain(result.cost),
-        "batch_size": result.batch_size,
-    }
+    found: Json = plain(
+        {
+            "schema": result.schema,
+            "verdict": result.verdict,
+            "hypotheses": [_hypothesis(h) for h in result.hypotheses],
+            "seed": result.seed,
+            "seconds": result.seconds,
+            "cost": result.cost,
+            "batch_size": result.batch_size,
+        }
+    )
+    return found
 
 
 def _hypothesis(hypothesis: HypothesisResult) -> Json:
@@ -66,7 +69,7 @@ def _hypothesis(hypothesis: HypothesisResult) -> Json:
         "model": asdict(hypothesis.model),
         "n_nodes": hypothesis.n_nodes,
         "n_edges": hypothesis.n_edges,
-        "competence": plain(hypothesis.competence),
+        "competence": hypothesis.competence,
         "claims": [_claim(c) for c in hypothesis.claims],
         "self_checks": [_self_check(c) for c in hypothesis.self_checks],
         "doc": hypothesis.doc,
@@ -80,13 +83,12 @@ def _hypothesis(hypothesis: HypothesisResult) -> Json:
 
 
 def _claim(claim: ClaimResult) -> Json:
-    measures, draws = plain(claim.measures), plain(claim.draws)
     return {
         "name": claim.name,
         "verdict": claim.verdict,
         "reason": claim.reason,
-        "measures": measures,
-        "draws": draws,
+        "measures": claim.measures,
+        "draws": claim.draws,
         "requirements": [_requirement(r) for r in claim.requirements],
         "kind": claim.kind,
         "expected_refuted": claim.expected_refuted,
@@ -110,17 +112,17 @@ def _requirement(requirement: RequirementResult) -> Json:
         "text": requirement.text,
         "verdict": requirement.verdict,
         "reason": requirement.reason or ("; ".join(bad) or None),
-        "estimate": plain(requirement.estimate),
-        "interval": plain(requirement.interval),
+        "estimate": requirement.estimate,
+        "interval": requirement.interval,
         "level": requirement.level,
-        "threshold": plain(requirement.threshold),
+        "threshold": requirement.threshold,
         "n": requirement.n,
         "exact": requirement.exact,
         "method": requirement.method,
         "shown": requirement.shown,
         "n_to_settle": requirement.n_to_settle,
         "arm": requirement.arm,
-        "contrasts": plain(requirement.contrasts),
+        "contrasts": requirement.contrasts,
         "not_finite": bad,
     }
 
@@ -129,7 +131,7 @@ def _self_check(check: SelfCheck) -> Json:
     return {
         "name": check.name,
         "passed": check.passed,
-        "value": plain(check.value),
+        "value": check.value,
         "detail": check.detail,
     }
 

@@ -9,6 +9,7 @@ from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult
 from circuitspec.report.numbers import level_text
 from circuitspec.report.rows import (
     SIGNS,
+    Row,
     circuit_parts,
     claim_tag,
     competence_parts,
@@ -68,7 +69,7 @@ def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
             cells = [
                 row.sign,
                 (name or _escape(claim.name)) if i == 0 else "",
-                f"{_code(row.text)} ({_escape(row.arm)})" if row.arm else _code(row.text),
+                _requirement(row),
                 row.estimate,
                 row.interval if level is not None or row.exact else f"{row.interval} {row.level}",
                 _escape(row.threshold),
@@ -80,13 +81,19 @@ def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
             yield f"| {sign} | {name or _escape(claim.name)} | | | | | |"
 
 
+def _requirement(row: Row) -> str:
+    arm = f" ({_escape(row.arm)})" if row.arm else ""
+    shown = f"<br>{_escape(row.shown)}" if row.shown else ""
+    return f"{_code(row.text)}{arm}{shown}"
+
+
 def _reasons(claim: ClaimResult) -> Iterator[str]:
     head = f"{SIGNS[claim.verdict]} **{_escape(claim.name)}** {claim.verdict}"
     said = [claim.reason] if claim.reason else []
     for requirement in claim.requirements:
         row = row_of(requirement)
         if requirement.verdict != "holds" and row.reason not in said:
-            said += [text for text in (row.shown, row.reason) if text]
+            said += [row.reason] if row.reason else []
     if claim.verdict != "holds":
         yield f"- {head}: {_escape('; '.join(said))}" if said else f"- {head}"
     for note in claim.notes:

@@ -125,6 +125,27 @@ def test_numpy_values_become_plain() -> None:
     assert json.loads(report_json.dumps(found)) == found
 
 
+def test_numpy_anywhere_in_a_result(held: RunResult) -> None:
+    first = held.hypotheses[0]
+    check = replace(first.self_checks[0], passed=np.bool_(True), value=np.float32(0.5))
+    claim = replace(
+        first.claims[0],
+        requirements=(
+            replace(
+                first.claims[0].requirements[0],
+                estimate=np.float64(0.5),
+                interval=(np.float64(0.25), np.float64("nan")),
+                n=np.int64(7),
+            ),
+        ),
+    )
+    changed = replace(held, hypotheses=(replace(first, self_checks=(check,), claims=(claim,)),))
+    document = json.loads(report_json.render(changed))["hypotheses"][0]
+    assert document["self_checks"][0]["passed"] is True
+    requirement = document["claims"][0]["requirements"][0]
+    assert (requirement["interval"], requirement["n"]) == ([0.25, None], 7)
+
+
 def test_dumps_refuses_nan() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         report_json.dumps({"a": math.nan})
