@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from circuitspec import __version__
-from circuitspec.cli import check, expand, explain, fmt, prompts, scan, verify
+from circuitspec.cli import check, expand, explain, fmt, prompts, render, scan, verify
 from circuitspec.cli.exits import quietly
 from circuitspec.cli.output import write
 
@@ -16,6 +16,7 @@ From an idea to a verdict:
   circuitspec scan MODEL TASK         where in the model to look
   circuitspec check spec.circuit      the mistakes in it, at once and without a model
   circuitspec expand spec.circuit     what it says: every node and edge
+  circuitspec render spec.circuit     its figure, as SVG
   circuitspec prompts spec.circuit    what it will be tested on
   circuitspec verify spec.circuit     whether the model bears it out
 
@@ -62,6 +63,7 @@ for command, summary, epilog in (
     (scan.scan, "Look for a circuit: every node by every measure.", scan.EPILOG),
     (prompts.prompts, "Print every prompt a run can use.", prompts.EPILOG),
     (expand.expand, "Print the nodes and edges a spec stands for.", expand.EPILOG),
+    (render.render, "Draw the circuit: SVG, DOT, Mermaid or JSON.", render.EPILOG),
     (fmt.fmt, "Lay out spec files in the one style.", fmt.EPILOG),
     (explain.explain, "Say what a diagnostic's code means.", explain.EPILOG),
 ):

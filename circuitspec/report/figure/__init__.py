@@ -1,0 +1,1 @@
+"""The circuit figure: what a hypothesis says, placed by token position and layer, and drawn."""
