@@ -10,11 +10,13 @@ import numpy as np
 
 from circuitspec.claims.measured import Series
 from circuitspec.engine.engine import Engine
+from circuitspec.engine.noise import embedding_sd
 from circuitspec.engine.runs import (
     EngineError,
     Floats,
     LiveEdges,
     Means,
+    Noised,
     Readings,
     ReplaceAllBut,
     Rows,
@@ -62,6 +64,11 @@ class Context:
 
     def sources(self, ablation: Ablation) -> tuple[Source, ...]:
         """What a cut output becomes: one source a repetition (one, unless resampled)."""
+        if ablation.kind in ("mean", "resample") and ablation.baseline in self.task.noise:
+            raise EngineError(
+                f"{ablation.baseline} has no prompts of its own to take a {ablation.kind} from: "
+                f"write `counterfactual from {ablation.baseline}`"
+            )
         match ablation.kind:
             case "zero":
                 return (Zero(),)
@@ -78,8 +85,15 @@ class Context:
             case "noise":
                 raise EngineError("noise is a baseline of the input, not a value for cut outputs")
 
-    def counterfactual(self, baseline: str) -> Rows:
-        """Each prompt's own paired counterfactual under `baseline`."""
+    def counterfactual(self, baseline: str) -> Rows | Noised:
+        """Each prompt's own paired counterfactual under `baseline`; with noise, the prompt itself.
+
+        The noise's seed is the run's, so that baselines of several scales share their draws.
+        """
+        if baseline in self.task.noise:
+            stated = self.task.noise[baseline]
+            sd = stated.scale * embedding_sd(self.engine.weights, self.task.evaluation)
+            return Noised(positions=stated.positions, sd=sd, seed=self.seed)
         return Rows(f"counterfactual:{baseline}", tuple(range(len(self.task.evaluation))))
 
     def drawn(self, baseline: str, repetition: int) -> tuple[int, ...]:

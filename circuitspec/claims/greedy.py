@@ -1,10 +1,10 @@
 """Greedy search for the set K that is worst for completeness (Wang et al. 2022, section 4).
 
 `greedy RxSxC`: R runs of S steps. A run starts from the empty K; a step draws C candidates from the
-circuit's parts that are not in K, without replacement, and adds the one that raises |incompleteness|
-most, if that exceeds what the run has reached; else K stays and the next step draws again. The
-search sees one half of the prompts and the verdict is read off the other, so that the largest of
-many noisy numbers is not taken for the worst K's.
+circuit's parts that are not in K, without replacement, and adds the one that raises the absolute
+incompleteness most, if that exceeds what the run has reached; else K stays and the next step draws
+again. The search sees one half of the prompts and the verdict is read off the other, so that the
+largest of many noisy numbers is not taken for the worst K's.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from circuitspec.claims import (
     completeness,
+    denoising,
     faithfulness,
     knockout,
     minimality,
@@ -20,6 +21,7 @@ from circuitspec.hypothesis.records import (
     AblateSet,
     ActivationPatch,
     Claim,
+    Denoise,
     PathPatch,
 )
 
@@ -28,6 +30,7 @@ _BY_INTERVENTION: dict[type, ModuleType] = {
     AblateSet: knockout,
     ActivationPatch: patching,
     PathPatch: patching,
+    Denoise: denoising,
 }
 
 

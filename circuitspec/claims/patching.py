@@ -11,7 +11,7 @@ from circuitspec.claims.arms import numbers, read_arm, with_readings
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured
 from circuitspec.engine.runs import EngineError, Path, Replace, Run
-from circuitspec.hypothesis.records import ActivationPatch, Claim, Denoise, PathPatch
+from circuitspec.hypothesis.records import ActivationPatch, Claim, PathPatch
 
 
 def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
@@ -43,8 +43,6 @@ def _patched(claim: Claim, context: Context) -> list[tuple[str, Run]]:
                 )
                 for pair in pairs
             ]
-        case Denoise():
-            raise EngineError("denoising is not measured by this claim")
         case _:
             raise EngineError("the claim patches nothing")
     return [(name, with_readings(run, claim, context)) for name, run in runs]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from circuitspec.engine.batches import indices_at
-from circuitspec.engine.runs import EngineError, Means, Replace, Rows, Run, Source, Write
+from circuitspec.engine.runs import EngineError, Means, Noised, Replace, Rows, Run, Source, Write
 from circuitspec.hypothesis.records import Edge
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import Channel, Head, Input, Logits, Mlp, is_upstream
@@ -176,6 +176,9 @@ def _refuse_write(
 
 def _refuse_source(source: Source, prompts: PromptSet, sets: Mapping[str, PromptSet]) -> None:
     match source:
+        case Noised(positions=positions, sd=sd):
+            if not positions or not sd > 0.0:
+                raise EngineError("noise needs positions, and a standard deviation above 0")
         case Means(reference=reference):
             known_set(reference, sets)
         case Rows(prompts=name, rows=rows):

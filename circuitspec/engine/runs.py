@@ -48,7 +48,20 @@ class Rows:
     rows: tuple[int, ...]
 
 
-Source = Zero | Means | Rows
+@dataclass(frozen=True, slots=True)
+class Noised:
+    """The output on the run's own prompts with Gaussian noise added to the embeddings at positions.
+
+    `sd` is the noise's standard deviation, in the embeddings' units. What is drawn for a prompt
+    depends on `seed` and its row only (`engine.noise`).
+    """
+
+    positions: tuple[Position, ...]
+    sd: float
+    seed: int
+
+
+Source = Zero | Means | Rows | Noised
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,7 @@ class Path:
 
     senders: frozenset[Element]
     receivers: frozenset[tuple[Head | Mlp | Logits, Channel, Position]]
-    source: Rows
+    source: Rows | Noised
     through: Literal["direct", "mlps"]
 
 

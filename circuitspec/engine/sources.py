@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch, batches
-from circuitspec.engine.forward import Edits, Trace, forward
-from circuitspec.engine.runs import EngineError, Means, Rows, Source, Write, Zero
+from circuitspec.engine.forward import Edits, Trace, Written, forward
+from circuitspec.engine.noise import noise
+from circuitspec.engine.runs import EngineError, Means, Noised, Rows, Source, Write, Zero
 from circuitspec.language.nodes import Head, Input, Mlp
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import PromptSet
@@ -120,6 +122,8 @@ class Sources:
                 return self._mean(source, batch)
             case Rows():
                 return self._rows(source, batch, given)
+            case Noised():
+                return self._noised(source, batch, given)
 
     def _zero(self, batch: Batch) -> Outputs:
         weights, (b, t) = self.weights, batch.tokens.shape
@@ -141,8 +145,8 @@ class Sources:
         knock-out whose values come from other rows again takes those of the run's prompt.
         """
         prompts = tuple(self.sets[source.prompts].prompts[source.rows[row]] for row in batch.rows)
-        # who is paired with whom matters only to knock-outs by rows
-        rows = batch.rows if any(isinstance(write.source, Rows) for write in given) else ()
+        # who is paired with whom matters only to knock-outs by rows or noise
+        rows = batch.rows if any(isinstance(write.source, Rows | Noised) for write in given) else ()
         chosen = tuple(source.rows[row] for row in batch.rows)
         key = (source.prompts, chosen, given, rows)
         if key in self._recordings:
@@ -151,6 +155,22 @@ class Sources:
         tokens = torch.tensor([p.tokens for p in prompts], device=batch.tokens.device)
         paired = Batch(prompts, batch.rows, tokens)
         outputs = Outputs.of(forward(self.weights, tokens, self._edits_for(paired, given, ())))
+        return self._remember(key, outputs)
+
+    def _noised(self, source: Noised, batch: Batch, given: tuple[Write, ...]) -> Outputs:
+        """Runs of the same prompts under `given`, with noise on their embeddings."""
+        key = (source, tuple(p.tokens for p in batch.prompts), batch.rows, given)
+        if key in self._recordings:
+            self._recordings.move_to_end(key)
+            return self._recordings[key]
+        embedded = kernels.embed(self.weights, batch.tokens)
+        drawn = noise(source, batch.rows, batch.length, self.weights.shape.d_model)
+        value = (embedded.double() + drawn.to(embedded.device)).to(embedded.dtype)
+        edits = self._edits_for(batch, given, ())
+        edits.inputs.append(Written(batch.union_mask(source.positions), value, counted=False))
+        return self._remember(key, Outputs.of(forward(self.weights, batch.tokens, edits)))
+
+    def _remember(self, key: tuple[object, ...], outputs: Outputs) -> Outputs:
         self._recordings[key] = outputs
         held = sum(kept.size for kept in self._recordings.values())
         while held > self.capacity and len(self._recordings) > 1:

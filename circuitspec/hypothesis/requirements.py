@@ -33,7 +33,13 @@ def requirements_of(
         knockouts=actions.knockouts is not None,
         each=actions.each is not None,
         # What is missing has been said once, about the claim: measures need not repeat it.
-        ablation=ablation or actions.ablate is not None or actions.knockouts is not None,
+        # `run from D` has a floor of its own: D with nothing restored.
+        ablation=(
+            ablation
+            or actions.ablate is not None
+            or actions.knockouts is not None
+            or actions.run is not None
+        ),
     )
     exact = scope.info.sample is not None and scope.info.sample.evaluation == "all"
     found: list[Requirement] = []
