@@ -1,4 +1,4 @@
-"""What holds of every figure, whatever the hypothesis: nothing overlaps, all is there, all rises."""
+"""What holds of every figure: nothing overlaps, all is there, every arrow rises."""
 
 from __future__ import annotations
 

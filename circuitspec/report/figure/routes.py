@@ -36,7 +36,8 @@ ROUNDS = 3
 
 RIGHT, LEFT, UPWARD = (1, 0), (-1, 0), (0, 1)
 Direction = tuple[int, int]
-Net = tuple[str, tuple[Channel, ...], bool, int | None]
+FROM_THE_TOP = -1
+Net = tuple[str, tuple[Channel, ...], bool, int]
 """Source, channels, whether it only says where heads attend, the row of an exit at the side."""
 State = tuple[int, int, Direction]
 
@@ -77,7 +78,12 @@ def routes(scene: Scene, grid: Grid) -> tuple[Wire, ...]:
 
 def _net(bundle: Bundle, grid: Grid) -> Net:
     rows = interleaved(bundle, grid)
-    return (bundle.source, bundle.channels, bundle.attends, None if rows is None else rows[0])
+    return (
+        bundle.source,
+        bundle.channels,
+        bundle.attends,
+        FROM_THE_TOP if rows is None else rows[0],
+    )
 
 
 def interleaved(bundle: Bundle, grid: Grid) -> tuple[int, int] | None:
@@ -159,9 +165,9 @@ class _Board:
                 yield 0.0, (2 * lane + 1, -0.5), (2 * lane + 1, 0, UPWARD)
             return
         x = 2 * spot.lane + 1
-        if side is None:
+        if side == FROM_THE_TOP:
             yield 0.0, (x, 2 * spot.top + 1.5), (x, 2 * spot.top + 2, UPWARD)
-        row, cost = (side, 0.0) if side is not None else (spot.top, SIDE_EXIT)
+        row, cost = (spot.top, SIDE_EXIT) if side == FROM_THE_TOP else (side, 0.0)
         yield cost, (x + 0.5, 2 * row + 1), (x + 1, 2 * row + 1, RIGHT)
         yield cost + 1, (x - 0.5, 2 * row + 1), (x - 1, 2 * row + 1, LEFT)
 
