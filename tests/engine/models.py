@@ -12,7 +12,6 @@ import torch
 
 from circuitspec.model.load import LoadedModel, load
 from circuitspec.model.weights import Weights
-
 from tests.reference import tiny
 from tests.reference.architectures import SlowModel, from_directory, from_hf
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,
     Means,
+    Noised,
     Replace,
     Rows,
     Run,
@@ -22,16 +24,16 @@ from circuitspec.engine.runs import (
 )
 from circuitspec.language.nodes import Head, Input, Logits, Mlp, Position
 from circuitspec.task.records import Metric, Prompt
-
 from tests.reference import measures, slow
 from tests.reference.architectures import SlowModel
+
 from .worlds import World
 
 
 @dataclass
 class Expected:
     """What the reference says, one value a prompt. `margins`: how far the nearest other logit is
-    from the one that decides a rank or a top token, so that a near-tie can be told from a mistake."""
+    from one that decides a rank or a top token, so that a near-tie can be told from a mistake."""
 
     metrics: dict[str, Tensor] = field(default_factory=dict)
     top: dict[str, Tensor] = field(default_factory=dict)
@@ -176,7 +178,7 @@ class _Part:
             (node_of(node), channel or "in", mask_of(self.prompts, position))
             for node, channel, position in path.receivers
         ]
-        if not self.run.given:
+        if isinstance(path.source, Rows) and not self.run.given:
             # the reference's own two passes; the logits of it are checked against ours below
             alone = slow.path_patch(
                 self.model, self.x, self.paired(path.source), senders, receivers, path.through
@@ -197,14 +199,14 @@ class _Part:
                 mask = mask | held[node, channel][0]
             held[node, channel] = (mask, first.channels[node, channel])
         second = slow.run(self.model, self.x, Chain(given, slow.Replace(channels=held)))
-        if not self.run.given:
+        if isinstance(path.source, Rows) and not self.run.given:
             torch.testing.assert_close(second.logits, alone, rtol=0, atol=1e-12)
         return second
 
     def hooks(
         self, prompts: Sequence[Prompt], given: tuple[Write, ...], writes: tuple[Write, ...]
     ) -> slow.Hooks:
-        """`given` and then `writes` as hooks on `prompts`, of which the i-th belongs to our i-th."""
+        """`given`, then `writes` as hooks on `prompts`, of which the i-th belongs to our i-th."""
         return Chain(
             *(self.hook(prompts, write, ()) for write in given),
             *(self.hook(prompts, write, given) for write in writes),
@@ -244,6 +246,16 @@ class _Part:
                 chosen = [others[source.rows[row]] for row in self.rows]
                 hooks = self.hooks(chosen, given, ())
                 return slow.run(self.model, tokens_of(chosen), hooks).senders
+            case Noised():
+                noisy = self.model.embed(tokens_of(prompts)) + self.noise(source, prompts)
+                written = slow.Replace({slow.INPUT: (mask_of(prompts, *source.positions), noisy)})
+                hooks = Chain(self.hooks(prompts, given, ()), written)
+                return slow.run(self.model, tokens_of(prompts), hooks).senders
+
+    def noise(self, source: Noised, prompts: Sequence[Prompt]) -> Tensor:
+        size = (len(prompts[0].tokens), self.model.d_model)
+        drawn = [np.random.default_rng([source.seed, r]).normal(0, 1, size) for r in self.rows]
+        return torch.from_numpy(source.sd * np.stack(drawn))
 
     def means(self, source: Means, prompts: Sequence[Prompt]) -> dict[slow.Node, Tensor]:
         length = len(prompts[0].tokens)

@@ -15,6 +15,7 @@ from circuitspec.engine.runs import (
     AttributionReading,
     LiveEdges,
     Means,
+    Noised,
     Path,
     Replace,
     ReplaceAllBut,
@@ -82,11 +83,13 @@ def edges_of(shape: ModelShape, *positions: Position) -> list[Edge]:
 def sources(world: World) -> st.SearchStrategy[Source]:
     """Every kind of ablation value; rows are the counterfactuals or drawn from the reference."""
     means = st.sampled_from(["template", "position", "batch"])
+    places = st.lists(st.sampled_from(PLACES), min_size=1, max_size=2)
     return st.one_of(
         st.just(Zero()),
         means.map(lambda over: Means("reference:abc", over)),
         st.just(counterfactual(world)),
         st.integers(0, 9).map(lambda seed: resampled(world, seed)),
+        st.builds(Noised, places.map(tuple), st.sampled_from([0.3, 2.0]), st.integers(0, 9)),
     )
 
 
@@ -112,6 +115,12 @@ def elements(shape: ModelShape, size: int, *, least: int = 0) -> st.SearchStrate
     return st.frozensets(element, min_size=least, max_size=size)
 
 
+def _some(draw: st.DrawFn, things: list, shares: list[float]) -> frozenset:
+    """A random part of a long list: too much to draw one by one."""
+    random, share = Random(draw(st.integers(0, 999))), draw(st.sampled_from(shares))
+    return frozenset(thing for thing in things if random.random() < share)
+
+
 @st.composite
 def runs(draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind) -> Run:
     """One run of a kind, with knock-outs in force in half of them and something of each read."""
@@ -119,10 +128,11 @@ def runs(draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind) -> Run:
     writes: tuple[Write, ...] = ()
     edges, path = None, None
     if kind == "nodes":
-        replace = st.builds(Replace, elements(shape, 6, least=1), source)
+        replace = st.builds(Replace, elements(shape, 6, least=2), source)
         writes = tuple(draw(st.lists(replace, min_size=1, max_size=2)))
     elif kind == "circuit":
-        writes = (draw(st.builds(ReplaceAllBut, elements(shape, 12), source)),)
+        everything = [Element(node, place) for node in senders_of(shape) for place in PLACES]
+        writes = (ReplaceAllBut(_some(draw, everything, [0.1, 0.03, 0.3, 0]), draw(source)),)
     elif kind == "activation":
         writes = (Replace(draw(elements(shape, 4, least=1)), counterfactual(world)),)
     elif kind == "path":
@@ -130,18 +140,16 @@ def runs(draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind) -> Run:
         place = st.tuples(receiver, st.sampled_from(PLACES)).map(lambda r: (*r[0], r[1]))
         path = Path(
             draw(elements(shape, 4, least=1)),
-            draw(st.frozensets(place, min_size=1, max_size=6)),
-            draw(st.sampled_from([counterfactual(world), resampled(world, 1)])),
+            draw(st.frozensets(place, min_size=2, max_size=6)),
+            draw(source.filter(lambda s: isinstance(s, Rows | Noised))),
             draw(st.sampled_from(["direct", "mlps"])),
         )
     else:
         everything = edges_of(shape, *PLACES)
         if kind == "dense":
-            random = Random(draw(st.integers(0, 999)))
-            share = draw(st.sampled_from([0.02, 0.15, 0.5]))
-            chosen = frozenset(edge for edge in everything if random.random() < share)
+            chosen = _some(draw, everything, [0.15, 0.02, 0.5])
         else:
-            chosen = draw(st.frozensets(st.sampled_from(everything), max_size=25))
+            chosen = draw(st.frozensets(st.sampled_from(everything), min_size=3, max_size=25))
         all_but = kind == "all_but" or (kind == "dense" and draw(st.booleans()))
         edges = LiveEdges(chosen, draw(source), all_but)
     knockout = st.builds(Replace, elements(shape, 3, least=1), source)
@@ -156,14 +164,17 @@ def runs(draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind) -> Run:
         st.builds(Element, st.sampled_from([INPUT, *senders_of(shape)]), st.sampled_from(PLACES)),
         st.just("logit_diff"),
     )
+    given = draw(st.one_of(st.just([]), st.lists(knockout, min_size=1, max_size=2)))
+    some = st.sets(st.integers(0, len(world.prompts()) - 1), min_size=1).map(sorted).map(tuple)
     return Run(
         "evaluation",
-        given=tuple(draw(st.lists(knockout, max_size=2))) if draw(st.booleans()) else (),
+        given=tuple(given),
         writes=writes,
         edges=edges,
         path=path,
         top=True,
         kl=True,
-        attention=tuple(draw(st.lists(attention, max_size=3))),
-        attribution=tuple(draw(st.lists(share, max_size=3))),
+        attention=tuple(draw(st.lists(attention, min_size=1, max_size=2))),
+        attribution=tuple(draw(st.lists(share, min_size=1, max_size=2))),
+        rows=draw(st.one_of(st.none(), st.none(), some)),
     )

@@ -23,13 +23,17 @@ METRICS = {
     for metric in (
         Metric(
             name="logit_diff",
-            terms=(MetricTerm(coefficient=1, quantity="logit", answer="IO"),)
-            + (MetricTerm(coefficient=-1, quantity="logit", answer="S1"),),
+            terms=(
+                MetricTerm(coefficient=1, quantity="logit", answer="IO"),
+                MetricTerm(coefficient=-1, quantity="logit", answer="S1"),
+            ),
         ),
         Metric(
             name="prob_diff",
-            terms=(MetricTerm(coefficient=1, quantity="prob", answer="greater"),)
-            + (MetricTerm(coefficient=-0.5, quantity="prob", answer="less"),),
+            terms=(
+                MetricTerm(coefficient=1, quantity="prob", answer="greater"),
+                MetricTerm(coefficient=-0.5, quantity="prob", answer="less"),
+            ),
         ),
         Metric(
             name="loss",
