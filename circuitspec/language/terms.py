@@ -379,17 +379,21 @@ class Terms:
 
     def nested(self, node: Any, *children: Any) -> Any:
         """The node itself, unless it nests too deep for the passes to come."""
-        depth = 1 + max((self.depths.get(id(child), 1) for child in children), default=0)
-        if depth > MAX_DEPTH:
+        deepest = max((self.depths.get(id(child), 1) for child in children), default=0)
+        if deepest < MAX_DEPTH:
+            self.depths[id(node)] = deepest + 1
+            return node
+        stub = s.Number(text="0", span=node.span)
+        if deepest == MAX_DEPTH:
             self.report(
                 "C019",
                 f"this expression nests more than {MAX_DEPTH} deep",
                 node.span,
                 "give parts of it names of their own, as slots or metrics",
             )
-            return s.Number(text="0", span=node.span)
-        self.depths[id(node)] = depth
-        return node
+        # What is around it has been told.
+        self.depths[id(stub)] = MAX_DEPTH + 1
+        return stub
 
     def binary(self, parts: Parts, first: int, last: int) -> Any:
         """`left operator right`."""
