@@ -22,6 +22,7 @@ from circuitspec.claims.arms import read_arm, total_touched
 from circuitspec.claims.context import Context, averaged
 from circuitspec.claims.greedy import search
 from circuitspec.claims.measured import Measured, SetRow, suffixed
+from circuitspec.claims.readings import with_readings
 from circuitspec.claims.sets import halves, named_elements, random_sets
 from circuitspec.engine.runs import EngineError, Floats, Run
 from circuitspec.hypothesis.records import Ablation, Claim, Completeness, CutSet
@@ -71,7 +72,7 @@ def measure(claim: Claim, context: Context) -> Measured:
     if not found:
         raise EngineError("there is no set K: the circuit has nothing that can be knocked out")
     rows = _rows(claim, context, ablation, found)
-    model = context.evaluate([context.model_run(claim)])[0]
+    model = context.evaluate([with_readings(context.model_run(claim), claim, context)])[0]
     whole = context.evaluate(context.circuit_runs(ablation, given=context.given(claim)))
     table: dict[str, Any] = {}
     for metric in context.metrics:

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from circuitspec.claims.arms import numbers, owned, read_arm, with_readings
+from circuitspec.claims.arms import numbers, owned, read_arm
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured, suffixed
+from circuitspec.claims.readings import with_readings
 from circuitspec.engine.runs import EngineError, Noised, Replace, Rows, Run, Touched
 from circuitspec.hypothesis.records import Claim, Denoise, Element
 from circuitspec.language.nodes import ALL_POSITIONS, INPUT

@@ -14,15 +14,14 @@ m(∅) the empty circuit's (Wang et al. 2022, section 4; Mueller et al. 2025, MI
 from __future__ import annotations
 
 from circuitspec.claims.arms import (
-    calls,
     numbers,
     owned,
     read_arm,
     total_touched,
-    with_readings,
 )
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Arm, Measured
+from circuitspec.claims.readings import with_readings
 from circuitspec.engine.runs import EngineError, Run
 from circuitspec.hypothesis.records import Claim
 
@@ -38,9 +37,10 @@ def _runs(claim: Claim, context: Context) -> tuple[Run, tuple[Run, ...], tuple[R
     if ablation is None:
         raise EngineError("the claim does not say what a cut output becomes")
     given = context.given(claim)
-    circuit = context.circuit_runs(ablation, given=given, detail=True)
-    if any(True for _ in calls(claim)) and ablation.by == "nodes":
-        circuit = tuple(with_readings(run, claim, context) for run in circuit)
+    circuit = tuple(
+        with_readings(run, claim, context)
+        for run in context.circuit_runs(ablation, given=given, detail=True)
+    )
     empty = context.circuit_runs(ablation, given=given, empty=True)
     return context.model_run(claim), circuit, empty
 

@@ -15,7 +15,7 @@ from random import Random
 
 import numpy as np
 
-from circuitspec.claims.arms import calls
+from circuitspec.claims.calls import calls
 from circuitspec.claims.context import Context, averaged
 from circuitspec.claims.sets import Part, cut_of, parts_of
 from circuitspec.engine.runs import EngineError, Run

@@ -7,6 +7,7 @@ from types import ModuleType
 from circuitspec.claims import (
     completeness,
     denoising,
+    effects,
     faithfulness,
     knockout,
     minimality,
@@ -53,10 +54,10 @@ def module_of(claim: Claim) -> ModuleType:
 def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
     """Everything the claim needs computed that is known before anything is."""
     found: tuple[Run, ...] = module_of(claim).runs(claim, context)
-    return found
+    return (*found, *effects.runs(claim, context))
 
 
 def measure(claim: Claim, context: Context) -> Measured:
     """The claim's measures. Raises EngineError where the claim cannot mean anything."""
     measured: Measured = module_of(claim).measure(claim, context)
-    return measured
+    return effects.added(measured, claim, context)

@@ -6,9 +6,11 @@ recomputed (Wang et al. 2022, section 2.2).
 
 from __future__ import annotations
 
-from circuitspec.claims.arms import names, numbers, owned, read_arm, total_touched, with_readings
+from circuitspec.claims.arms import numbers, owned, read_arm, total_touched
+from circuitspec.claims.calls import names
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Measured
+from circuitspec.claims.readings import with_readings
 from circuitspec.engine.runs import EngineError, Run
 from circuitspec.hypothesis.records import AblateSet, Claim
 

@@ -13,11 +13,13 @@ from circuitspec.engine.runs import Floats, Touched
 class Series:
     """One number a prompt, float64 [n], in the order of the evaluation prompts.
 
-    `share`: every value is 0 or 1, and the mean is a proportion.
+    `share`: every value is 0 or 1, and the mean is a proportion. `drawn`: it is read on prompts of
+    its own, drawn at random, so that it is a sample even where the task's prompts are enumerated.
     """
 
     values: Floats
     share: bool = False
+    drawn: bool = False
 
     @property
     def mean(self) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 from circuitspec.claims.arms import read_arm, total_touched
 from circuitspec.claims.context import Context, averaged
 from circuitspec.claims.measured import EffectRow, Measured, suffixed
+from circuitspec.claims.readings import with_readings
 from circuitspec.claims.sets import named_elements
 from circuitspec.engine.runs import EngineError, Floats, Readings, Run
 from circuitspec.hypothesis.records import Ablation, Claim, CutSet, Minimality
@@ -34,7 +35,7 @@ def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
         for run in context.circuit_runs(ablation, cut, given=context.given(claim))
     )
     whole = context.circuit_runs(ablation, given=context.given(claim))
-    return (context.model_run(claim), *whole, *pairs)
+    return (with_readings(context.model_run(claim), claim, context), *whole, *pairs)
 
 
 def _stated(claim: Claim) -> tuple[Ablation, Minimality]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from circuitspec.claims.arms import numbers, read_arm, with_readings
+from circuitspec.claims.arms import numbers, read_arm
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Measured
+from circuitspec.claims.readings import reads_repeated, repeated_prompts, with_readings
 from circuitspec.engine.runs import Run
 from circuitspec.hypothesis.records import Claim
 
@@ -19,4 +20,7 @@ def measure(claim: Claim, context: Context) -> Measured:
     (asked,) = runs(claim, context)
     model = context.evaluate([asked])[0]
     arm = read_arm("model", claim, context, [model], model, touched=None)
-    return Measured(kind="model", arms=(arm,), numbers=numbers(arm))
+    draws = {}
+    if reads_repeated(claim):
+        draws["repeated"] = [list(tokens) for tokens in repeated_prompts(context).tokens]
+    return Measured(kind="model", arms=(arm,), numbers=numbers(arm), draws=draws)

@@ -7,9 +7,10 @@ passes (path patching, Wang et al. 2022, appendix B; Goldowsky-Dill et al. 2023)
 
 from __future__ import annotations
 
-from circuitspec.claims.arms import numbers, read_arm, with_readings
+from circuitspec.claims.arms import numbers, read_arm
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured
+from circuitspec.claims.readings import with_readings
 from circuitspec.engine.runs import EngineError, Path, Replace, Run
 from circuitspec.hypothesis.records import ActivationPatch, Claim, PathPatch
 

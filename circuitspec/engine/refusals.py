@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from circuitspec.engine.batches import indices_at
+from circuitspec.engine.lens import refuse_reading
 from circuitspec.engine.runs import EngineError, Means, Noised, Replace, Rows, Run, Source, Write
 from circuitspec.hypothesis.records import Edge
 from circuitspec.hypothesis.shape import ModelShape
@@ -51,6 +52,10 @@ def refuse_run(
         refuse_node(share.element.node, shape)
         if share.metric not in metrics:
             raise EngineError(f"there is no metric {share.metric} to attribute {share.element} to")
+    if run.residual and run.edges is not None:
+        raise EngineError("by edges no residual stream is shared: there is none to read")
+    for which in run.residual:
+        refuse_reading(which, shape, metrics)
 
 
 def sets_of(run: Run) -> set[str]:

@@ -129,6 +129,25 @@ class AttributionReading:
 
 
 @dataclass(frozen=True, slots=True)
+class LensReading:
+    """Logit lens: a metric read off the residual after block `layer`, as if it were the last."""
+
+    layer: int
+    metric: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyingReading:
+    """The share of a prompt's names that a head's OV circuit copies; `negative`: suppresses."""
+
+    head: Head
+    negative: bool = False
+
+
+ResidualReading = LensReading | CopyingReading
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One intervened run. Without writes, edges and path it is the unmodified model.
 
@@ -150,6 +169,7 @@ class Run:
     kl: bool = False
     attention: tuple[AttentionReading, ...] = ()
     attribution: tuple[AttributionReading, ...] = ()
+    residual: tuple[ResidualReading, ...] = ()
     rows: tuple[int, ...] | None = None
 
 
@@ -179,8 +199,8 @@ class Touched:
 class Readings:
     """What a run gave, one value a prompt in the order of the prompt set, in float64.
 
-    `metrics` by name; `top` and `kl` by metric (its position); `attention` and `attribution` by
-    reading.
+    `metrics` by name; `top` and `kl` by metric (its position); `attention`, `attribution` and
+    `residual` by reading.
     """
 
     metrics: Mapping[str, Floats]
@@ -188,6 +208,7 @@ class Readings:
     kl: Mapping[str, Floats] = field(default_factory=dict)
     attention: Mapping[AttentionReading, Floats] = field(default_factory=dict)
     attribution: Mapping[AttributionReading, Floats] = field(default_factory=dict)
+    residual: Mapping[ResidualReading, Floats] = field(default_factory=dict)
     touched: Touched = field(default_factory=Touched)
 
 

@@ -47,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "dla": Measure(argument="nodes and metric", scale="any"),
     "logit_lens": Measure(argument="layer and metric", scale="any"),
     "copying": Measure(argument="nodes", scale="share"),
+    "negative_copying": Measure(argument="nodes", scale="share"),
     "previous_token": Measure(argument="nodes", scale="share"),
     "duplicate_token": Measure(argument="nodes", scale="share"),
     "induction": Measure(argument="nodes", scale="share"),

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from circuitspec.claims.arms import call_key
+from circuitspec.claims.calls import call_key
 from circuitspec.claims.measured import Series
 from circuitspec.engine.runs import EngineError, Floats
 from circuitspec.hypothesis.records import Requirement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,11 +44,12 @@ class Facts:
 def interval_of(contrast: Linear, series: Mapping[str, Series], facts: Facts) -> IntervalAt:
     """Clopper–Pearson where the contrast is one share, else the interval of a mean."""
     values = contrast.values(series, facts.n)
+    exact = facts.exact and not any(series[name].drawn for name in contrast.terms)
     if len(contrast.terms) == 1 and contrast.constant == 0.0:
         ((name, coefficient),) = contrast.terms.items()
         if series[name].share and coefficient == 1.0 and np.isfinite(values).all():
-            return lambda level: share_interval(values, level, population=facts.exact)
-    if facts.exact:
-        exact = enumerated(values)
-        return lambda level: exact
-    return facts.intervals(values)
+            return lambda level: share_interval(values, level, population=exact)
+    if exact:
+        whole = enumerated(values)
+        return lambda level: whole
+    return replace(facts, exact=False).intervals(values)

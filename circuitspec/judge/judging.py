@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from circuitspec.claims.arms import call_key
+from circuitspec.claims.calls import call_key
 from circuitspec.claims.measured import Arm, Measured, Series
 from circuitspec.engine.runs import EngineError
 from circuitspec.hypothesis.records import Claim, Requirement

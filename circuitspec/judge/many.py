@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from circuitspec.claims.completeness import incompleteness
+from circuitspec.claims.effects import is_named_effect
 from circuitspec.claims.measured import Measured, Series
 from circuitspec.claims.minimality import effect
 from circuitspec.engine.runs import EngineError, Floats
@@ -46,8 +47,13 @@ class _One:
 
 
 def is_over_many(requirement: Requirement, measured: Measured) -> bool:
-    """Whether a requirement is about every set or every element of a claim over many."""
+    """Whether a requirement is about every set or every element of a claim over many.
+
+    `effect(R)`, of roles or nodes named, is one number, whatever the claim is.
+    """
     name = _name(requirement.left)
+    if isinstance(requirement.left, Call) and is_named_effect(requirement.left, measured.arms):
+        return False
     return (name == "incompleteness" and measured.kind == "completeness") or (
         name == "effect" and measured.kind == "minimality"
     )
@@ -120,7 +126,7 @@ def _stated(
     """What the requirement states of one set, and the series that it states it of."""
     chosen = list(one.rows)
     series = {
-        name: Series(values=values.values[chosen], share=values.share)
+        name: replace(values, values=values.values[chosen])
         for arm in measured.arms
         for name, values in arm.series.items()
     }
