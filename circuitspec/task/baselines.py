@@ -6,6 +6,7 @@ from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Diagnostic, Span
 from circuitspec.task.expressions import canonical, references
 from circuitspec.task.functions import BASELINE_FUNCTIONS, ExpressionError
+from circuitspec.task.positions import as_position
 from circuitspec.task.resolved import (
     FromColumn,
     NoiseOn,
@@ -177,6 +178,11 @@ def _noise(task: ResolvedTask, call: syntax.Call) -> NoiseOn:
     if not positions:
         text = "`noise` does not say at which positions"
         raise _BaselineError("T014", text, call.span, f"write {USAGES['noise']}")
+    for position in positions:
+        if as_position(position) is None:
+            text = f"`{canonical(position)}` is not a position"
+            hint = "write `S1`, `S1[*]` or `S1 + 1`, or declare it: `position P = ...`"
+            raise _BaselineError("T014", text, position.span, hint)
     return NoiseOn(scale=scale.value, positions=tuple(positions))
 
 

@@ -121,6 +121,7 @@ class Builder:
         if prompts is None:
             return None
         self._answers_differ(prompts)
+        self._places_exist(prompts)
         references: dict[str, PromptSet] = {}
         counterfactuals: dict[str, PromptSet] = {}
         noise: dict[str, Noise] = {}
@@ -129,6 +130,7 @@ class Builder:
             assert transformation is not None, "a baseline that says nothing has been refused"
             if isinstance(transformation, NoiseOn):
                 noise[name] = _noise(transformation)
+                self._noise_has_places(name, noise[name], prompts)
             paired = self.counterfactual(name, transformation, clean, prompts)
             if paired is not None:
                 counterfactuals[name] = PromptSet(name=f"counterfactual:{name}", prompts=paired)
@@ -343,6 +345,41 @@ class Builder:
 
     # ── metrics ──────────────────────────────────────────────────────────────────────────────────
 
+    def _places_exist(self, prompts: tuple[Prompt, ...]) -> None:
+        """A metric that is read where a prompt has no token."""
+        for name, metric in self._metrics().items():
+            for prompt in prompts:
+                if not _missing(metric, prompt):
+                    continue
+                until = "" if metric.until is None else f"..{metric.until}"
+                self.diagnostics.append(
+                    Diagnostic(
+                        code="T036",
+                        message=f"metric `{name}` is read at `{metric.at}{until}`, which is not "
+                        f"in {prompt.text!r}, or has no next token there",
+                        span=self.task.metrics[name].span,
+                        hint="read it at a position that every prompt has",
+                    )
+                )
+                break
+
+    def _noise_has_places(self, name: str, noise: Noise, prompts: tuple[Prompt, ...]) -> None:
+        for prompt in prompts:
+            try:
+                for position in noise.positions:
+                    prompt.at(position)
+            except (KeyError, IndexError):
+                self.diagnostics.append(
+                    Diagnostic(
+                        code="T036",
+                        message=f"baseline `{name}` puts noise at a place that is not in "
+                        f"{prompt.text!r}",
+                        span=self.task.baselines[name].value.span,
+                        hint="name positions that every prompt has",
+                    )
+                )
+                return
+
     def _answers_differ(self, prompts: tuple[Prompt, ...]) -> None:
         """A metric whose answers are the same tokens is zero whatever the model does."""
         for name, metric in self._metrics().items():
@@ -362,6 +399,16 @@ class Builder:
                         severity=Severity.ERROR if len(same) == len(prompts) else Severity.WARNING,
                     )
                 )
+
+
+def _missing(metric: Metric, prompt: Prompt) -> bool:
+    """Whether a metric cannot be read in a prompt: no such place, or no token after it."""
+    try:
+        places = metric.places(prompt)
+    except (KeyError, IndexError):
+        return True
+    follows = any(term.next_token for term in metric.terms)
+    return not places or (follows and max(places) + 1 >= len(prompt.tokens))
 
 
 def _cancels(metric: Metric, prompt: Prompt) -> bool:

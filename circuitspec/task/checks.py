@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from circuitspec.language import syntax
-from circuitspec.language.diagnostics import Diagnostic, Severity, Span
+from circuitspec.language.diagnostics import Diagnostic, Label, Severity, Span
 from circuitspec.task.baselines import read_baseline
 from circuitspec.task.expressions import canonical, references
 from circuitspec.task.functions import (
@@ -22,7 +22,7 @@ from circuitspec.task.metrics import answers_of, read_metric
 from circuitspec.task.resolve import resolve
 from circuitspec.task.resolved import NoiseOn, ResolvedTask, Swap, Transformation
 from circuitspec.task.sampling import needs, population_size
-from circuitspec.task.suggestions import did_you_mean, listing
+from circuitspec.task.suggestions import did_you_mean, listing, nearest
 
 POPULATION_LIMIT = 100_000
 """Most prompts that `sample all` lists."""
@@ -93,6 +93,7 @@ class _Checker:
     task: ResolvedTask
     diagnostics: list[Diagnostic] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
+    missing: dict[str, int] = field(default_factory=dict)
 
     def say(
         self,
@@ -105,6 +106,29 @@ class _Checker:
         self.diagnostics.append(
             Diagnostic(code=code, message=message, span=span, hint=hint, severity=severity)
         )
+
+    def unknown(
+        self,
+        code: str,
+        name: str,
+        message: str,
+        span: Span,
+        known: Iterable[str],
+        otherwise: str,
+    ) -> None:
+        """A name that nothing bears: one finding a name, every other use of it a label."""
+        if name in self.missing:
+            i = self.missing[name]
+            label = Label(span=span, message="and here")
+            self.diagnostics[i] = replace(
+                self.diagnostics[i], labels=(*self.diagnostics[i].labels, label)
+            )
+            return
+        self.missing[name] = len(self.diagnostics)
+        near = nearest(name, sorted(known))
+        if near is not None:
+            self.mentioned.add(near)  # most likely it is used, under the other name
+        self.say(code, message, span, otherwise if near is None else f"did you mean `{near}`?")
 
     # ── templates and statements ─────────────────────────────────────────────────────────────────
 
@@ -121,12 +145,13 @@ class _Checker:
         for template in task.templates.values():
             for piece in template.pieces:
                 if piece.is_label and piece.text not in task.slots:
-                    otherwise = f"declare it: `slot {piece.text} from LIST`"
-                    self.say(
+                    self.unknown(
                         "T002",
+                        piece.text,
                         f"no slot fills the label `{piece.text}` of template `{template.name}`",
                         piece.span,
-                        did_you_mean(piece.text, task.slots, otherwise=otherwise),
+                        task.slots,
+                        f"declare it: `slot {piece.text} from LIST`",
                     )
             last = template.pieces[-1] if template.pieces else None
             if task.integers is not None:
@@ -232,8 +257,7 @@ class _Checker:
         what = "slot, position or word list" if kind.positions else "slot or word list"
         names = [n for n in sorted(known) if "." not in n]
         otherwise = f"known are {listing(names)}" if names else "declare it"
-        hint = did_you_mean(name, sorted(known), otherwise=otherwise)
-        self.say("T011", f"there is no {what} `{name}`", ref.span, hint)
+        self.unknown("T011", name, f"there is no {what} `{name}`", ref.span, known, otherwise)
 
     def _call(self, call: syntax.Call, kind: _Kind, of: str | None) -> None:
         signature = kind.functions.get(call.function)
@@ -288,13 +312,11 @@ class _Checker:
     def metrics(self) -> None:
         """Metrics that are no sum of measures; answers and places that do not exist."""
         for metric in self.task.metrics.values():
-            record, diagnostics = read_metric(metric)
-            self.diagnostics += diagnostics
+            self.diagnostics += read_metric(metric)[1]
             for answer in answers_of(metric):
                 self.expression(answer, _ANSWERS)
             for position in _places(metric.value):
                 self.place(position)
-            del record
 
     def place(self, position: syntax.PositionExpr) -> None:
         """The label of a position."""
@@ -303,8 +325,8 @@ class _Checker:
         self.mentioned.add(position.label)
         if position.label not in known:
             otherwise = f"labels are {listing(sorted(known - {'*'}))}"
-            hint = did_you_mean(position.label, sorted(known), otherwise=otherwise)
-            self.say("T011", f"there is no position `{position.label}`", position.span, hint)
+            text = f"there is no position `{position.label}`"
+            self.unknown("T011", position.label, text, position.span, known - {"*"}, otherwise)
         if position.end is not None:
             self.place(position.end)
 
@@ -313,6 +335,11 @@ class _Checker:
         found = []
         for baseline in self.task.baselines.values():
             self.mentioned |= {r.name for r in references(baseline.value)}
+            if any(r.name in self.missing for r in references(baseline.value)):
+                for ref in references(baseline.value):
+                    if ref.name in self.missing:
+                        self.unknown("T011", ref.name, "", ref.span, (), "")
+                continue
             transformation, diagnostics = read_baseline(self.task, baseline)
             self.diagnostics += diagnostics
             if isinstance(transformation, NoiseOn):

@@ -188,6 +188,8 @@ def _binary(expr: syntax.Binary, scope: Scope) -> Value:
 def _call(expr: syntax.Call, scope: Scope) -> Value:
     special = scope.special.get(expr.function)
     if special is not None:
+        if not expr.arguments:
+            raise ExpressionError(f"`{expr.function}` is given nothing", expr.span)
         return special(expr, scope)
     table = scope.tables.get(expr.function)
     arguments = [evaluate(a, scope) for a in expr.arguments]
@@ -200,6 +202,9 @@ def _call(expr: syntax.Call, scope: Scope) -> Value:
     function = VALUE_FUNCTIONS.get(expr.function)
     if function is None:
         raise ExpressionError(f"`{expr.function}` is not a function of values", expr.span)
+    if not function.least <= len(arguments) <= (function.most or len(arguments)):
+        text = f"`{expr.function}` does not take {len(arguments)} arguments"
+        raise ExpressionError(text, expr.span)
     try:
         return function.apply(arguments)
     except ExpressionError as fault:

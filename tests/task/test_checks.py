@@ -101,6 +101,16 @@ def test_every_mistake_is_found_in_one_run(task, tmp_path):
     assert codes == ["T002", "T007", "T009", "T011", "T013"]
 
 
+def test_a_misspelt_slot_is_one_mistake_wherever_it_is_used(task, tmp_path):
+    body = GOOD.replace("slot IO, S1", "slot I0, S1") + 'template baba "{S1} and {IO}"\n'
+    (found,) = check(task, tmp_path, body)
+    assert found.code == "T002"
+    assert found.hint == "did you mean `I0`?"
+    assert len(found.labels) == 3  # the other template, the metric, the baseline
+    spans = [found.span, *(label.span for label in found.labels)]
+    assert len({(s.start, s.end) for s in spans}) == 4
+
+
 def test_what_is_wrong_with_words_shows_beside_other_mistakes(make, small_bpe):
     body = GOOD.replace("names.english distinct", "names.english distinct one_token")
     _, diagnostics = make(body.replace("bos no", ""), small_bpe)

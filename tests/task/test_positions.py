@@ -89,3 +89,25 @@ def test_a_position_of_several_tokens_and_one_of_them(good):
         assert prompt.at(Position("X", 0, "*")) == places
         assert prompt.positions["FIRST"] == (6,)
         assert prompt.tokens[6:9] == tuple(map(int, prompt.slots["X"].split()))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "metric far = logit(A) at (END+1)",
+        "metric far = logit(A) at BOS",
+        "metric far = cross_entropy(next) at (A..END)",
+        "metric far = logit(A) at X",
+        "baseline far = noise(3, X)",
+        "baseline far = noise(3, END + 1)",
+    ],
+)
+def test_what_is_read_where_a_prompt_has_no_token(make, statement):
+    data, diagnostics = make(TASK + statement, None)
+    assert data is None
+    assert [d.code for d in diagnostics if d.code != "T003"] == ["T036"]
+
+
+def test_noise_goes_to_places_and_nothing_else(make):
+    _, diagnostics = make(TASK + "baseline far = noise(3, argmax(A, B))", None)
+    assert "T014" in {d.code for d in diagnostics}
