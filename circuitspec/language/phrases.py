@@ -33,7 +33,7 @@ def _by_number(character: str) -> str:
 
 
 def doc_lines(doc: str) -> list[str]:
-    """The lines of a docstring with its quotes; those after the first are to be indented."""
+    """The lines of a docstring with its quotes, all to be indented alike."""
     safe = []
     for i, character in enumerate(doc):
         if character == '"':
@@ -45,11 +45,10 @@ def doc_lines(doc: str) -> list[str]:
             safe.append(character)
         else:
             safe.append(_by_number(character))
-    lines = "".join(safe).split("\n")
-    lines[0] = '"""' + lines[0]
-    if len(lines) == 1:
-        return [lines[0] + '"""']
-    return [*lines, '"""']
+    text = "".join(safe)
+    if "\n" not in text:
+        return [f'"""{text}"""']
+    return ['"""', *text.split("\n"), '"""']
 
 
 # ── expressions ──────────────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from circuitspec.language import syntax as s
+from circuitspec.language.columns import line_up
 from circuitspec.language.phrases import (
     Cell,
     cells,
@@ -34,9 +35,6 @@ __all__ = [
 
 WIDTH = 110
 INDENT = "  "
-SPREAD = 20
-"""Columns line up where the widest cell is at most this much wider than the narrowest."""
-
 Block = s.Hypothesis | s.Task | s.Protocol | s.Expect
 
 
@@ -51,6 +49,8 @@ def to_text(spec: s.SpecFile, *, width: int = WIDTH) -> str:
     layout.trailing(
         spec.header.end_line, spec.statements[0].span.start if spec.statements else None
     )
+    if spec.statements or layout.pending(None):
+        layout.lines.append("")
     layout.body(spec.statements, "", None, spaced=True)
     layout.comments_before(None, "")
     return "\n".join(layout.lines) + "\n"
@@ -114,46 +114,40 @@ class _Layout:
         spaced: bool,
     ) -> None:
         """The statements of a block that ends at an offset, with the comments among them."""
-        opened = len(self.lines)
         aligned = self.aligned(statements, indent)
+        was_tall = False
         for n, statement in enumerate(statements):
-            start = statement.span.start if statement.span.line else 0
-            before = len(self.lines)
-            own = self.pending(start)
+            located = statement.span.line > 0
+            start = statement.span.start if located else 0
+            had_comments = self.pending(start)
             self.comments_before(start, indent)
-            if len(self.lines) == before or not own:
-                beside_block = n and (is_block(statement) or is_block(statements[n - 1]))
-                if spaced and (n == 0 or beside_block):
-                    if self.lines[-1] != "":
-                        self.lines.append("")
-                elif statement.span.line:
-                    if len(self.lines) > opened:
-                        self.blank_line_as_before(statement.span.line)
-                elif beside_block:
-                    self.lines.append("")
-            elif statement.span.line:
+            if located and (n or had_comments):
                 self.blank_line_as_before(statement.span.line)
             if not is_block(statement):
                 # Comments inside a statement go above it: a line has one place for a comment.
                 self.comments_before(statement.span.end, indent)
+            top = len(self.lines)
             self.statement(statement, indent, aligned.get(n))
+            is_tall = is_block(statement) and len(self.lines) > top + 1
+            apart = (spaced or not located) and n > 0 and (is_tall or was_tall)
+            if apart and not had_comments and self.lines[top - 1] != "":
+                self.lines.insert(top, "")
+            was_tall = is_tall
             self.last_line = statement.span.end_line
             following = statements[n + 1].span.start if n + 1 < len(statements) else end
             self.trailing(statement.span.end_line, following)
 
-    def statement(self, statement: s.Located, indent: str, line: str | None = None) -> None:
-        """One statement; `line` is its text where it was lined up with its neighbours."""
+    def statement(self, statement: s.Located, indent: str, pieces: Cell | None = None) -> None:
+        """One statement; `pieces` where it was lined up with its neighbours."""
         if isinstance(statement, Block):
             if statement.doc is not None:
                 self.lines += [indent + line if line else "" for line in doc_lines(statement.doc)]
             if is_block(statement):
                 self.block(statement, indent)
                 return
-        if line is not None:
-            self.lines.append(indent + line)
-        else:
+        if pieces is None:
             pieces = [piece for cell in cells(statement) for piece in cell]
-            self.lines += wrapped(pieces, indent, self.width)
+        self.lines += wrapped(pieces, indent, self.width)
 
     def block(self, block: Block, indent: str) -> None:
         """A statement with braces: on one line where it holds a single short statement."""
@@ -178,9 +172,9 @@ class _Layout:
 
     # ── columns ──────────────────────────────────────────────────────────────────────────────
 
-    def aligned(self, statements: Sequence[s.Located], indent: str) -> dict[int, str]:
-        """Lines of statements that stand in runs of their kind, with columns lined up."""
-        out: dict[int, str] = {}
+    def aligned(self, statements: Sequence[s.Located], indent: str) -> dict[int, Cell]:
+        """The pieces of statements that stand in runs of their kind, with columns lined up."""
+        out: dict[int, Cell] = {}
         run: list[int] = []
         upcoming = self.next
         for n, statement in enumerate(statements):
@@ -208,42 +202,11 @@ class _Layout:
 
     def columns(
         self, statements: Sequence[s.Located], run: list[int], indent: str
-    ) -> dict[int, str]:
-        """The lines of one run; a statement that is too long or too wide is left out of it."""
+    ) -> dict[int, Cell]:
+        """The pieces of the statements of one run, where there is something to line up."""
         if len(run) < 2:
             return {}
-        rows = {n: [" ".join(cell) for cell in cells(statements[n])] for n in run}
-        room = self.width - len(indent)
-        rows = {n: row for n, row in rows.items() if len(joined(row)) <= room}
-        narrowest = min((len(row[0]) for row in rows.values()), default=0)
-        rows = {n: row for n, row in rows.items() if len(row[0]) <= narrowest + SPREAD}
-        for count in range(max((len(row) for row in rows.values()), default=0) - 1, 0, -1):
-            chosen = rows
-            while len(chosen) > max(1, 2 * len(rows) // 3):
-                lined_up = lined_up_in(chosen, count)
-                widest = max(lined_up, key=lambda n: len(lined_up[n]))
-                if len(lined_up[widest]) <= room:
-                    return lined_up
-                chosen = {n: row for n, row in chosen.items() if n != widest}
-        return {}
-
-
-def lined_up_in(rows: dict[int, list[str]], count: int) -> dict[int, str]:
-    """The lines of a run with its first `count` columns padded, or fewer where widths differ."""
-    padded = {n: row[:] for n, row in rows.items()}
-    for column in range(count):
-        widths = [len(row[column]) for row in rows.values() if column < len(row) - 1]
-        if max(widths) - min(widths) > SPREAD:
-            break
-        for row in padded.values():
-            if column < len(row) - 1:
-                row[column] = row[column].ljust(max(widths))
-    return {n: joined(row) for n, row in padded.items()}
-
-
-def joined(row: list[str]) -> str:
-    """Cells of a line, with one space between."""
-    return " ".join(cell for cell in row if cell).rstrip()
+        return line_up({n: cells(statements[n]) for n in run}, self.width - len(indent))
 
 
 def wrapped(pieces: Cell, indent: str, width: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whatever the bytes, there is a tree and there are diagnostics; nothing is raised, nothing hangs."""
+"""Whatever the bytes, there is a tree and there are diagnostics; nothing raises or hangs."""
 
 from __future__ import annotations
 
@@ -151,7 +151,9 @@ def test_deep_and_long_inputs_end(text: str) -> None:
 
 
 def test_parentheses_only_group() -> None:
-    spec, diagnostics = parse("circuitspec 1\ntask t { metric m = " + "(" * 9000 + "1" + ")" * 9000 + "}")
+    spec, diagnostics = parse(
+        "circuitspec 1\ntask t { metric m = " + "(" * 9000 + "1" + ")" * 9000 + "}"
+    )
     assert diagnostics == ()
     assert spec == parse("circuitspec 1\ntask t { metric m = 1 }")[0]
 
