@@ -6,6 +6,7 @@ machine. What cannot be looked into is listed: a clean `check` never says more t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def load_spec(
     ]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     found += check_all(hypotheses, shapes=known, base_dir=base_dir)
-    unique = tuple(dict.fromkeys(found))
+    unique = tuple(dict.fromkeys(nearby(d, given=file) for d in found))
     return Loaded(
         path=file,
         tree=tree,
@@ -264,6 +265,22 @@ def _keep(about: Iterable[Diagnostic], found: list[Diagnostic], unseen: list[str
             unseen.append(diagnostic.message)
         else:
             found.append(diagnostic)
+
+
+def nearby(diagnostic: Diagnostic, *, given: str) -> Diagnostic:
+    """The same, with files that a spec uses named from here; `given` stays as it was given."""
+
+    def here(span: Span) -> Span:
+        if span.file == given or not os.path.isabs(span.file):
+            return span
+        shorter = os.path.relpath(span.file)
+        return span if shorter.startswith(os.pardir) else replace(span, file=shorter)
+
+    return replace(
+        diagnostic,
+        span=here(diagnostic.span),
+        labels=tuple(replace(label, span=here(label.span)) for label in diagnostic.labels),
+    )
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

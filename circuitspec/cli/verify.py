@@ -15,7 +15,7 @@ import typer
 from circuitspec.cli.exits import Exit, exit_of
 from circuitspec.cli.output import emit, say, wants_color, width_of, write
 from circuitspec.cli.progress import ProgressBar
-from circuitspec.language.diagnostics import Diagnostic, has_errors
+from circuitspec.language.diagnostics import Diagnostic, Severity, has_errors
 
 if TYPE_CHECKING:
     from circuitspec.judge.records import RunResult
@@ -126,7 +126,7 @@ def verify(
     if result is None or has_errors(diagnostics):
         _refuse(form, output, diagnostics)
         raise typer.Exit(Exit.WRONG)
-    _show_warnings(diagnostics)
+    _show([d for d in diagnostics if d.severity is not Severity.NOTE])
     text = _text(result, form, _places(loaded), to_file=output is not None)
     problem = emit(text, output)
     if problem is not None:
@@ -203,11 +203,11 @@ def _refuse(form: VerifyFormat, output: Path | None, diagnostics: Sequence[Diagn
             problem = None
     if problem is not None:
         say(problem)
-    _show_warnings(diagnostics)
+    _show(diagnostics)
 
 
-def _show_warnings(diagnostics: Sequence[Diagnostic]) -> None:
-    """All diagnostics for a person, on stderr, so that the result alone is on stdout."""
+def _show(diagnostics: Sequence[Diagnostic]) -> None:
+    """Diagnostics for a person, on stderr, so that the result alone is on stdout."""
     if diagnostics:
         from circuitspec.cli import findings
         from circuitspec.loading import sources_of

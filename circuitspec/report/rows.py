@@ -222,7 +222,7 @@ def run_line(result: RunResult) -> str:
     parts = [f"seed {result.seed}", f"batch {result.batch_size}", f"{result.seconds:.1f} s"]
     forwards = result.cost.get("plain_forwards")
     if forwards is not None:
-        parts.append(f"cost {short(float(forwards), 3)} plain forwards")
+        parts.append(f"cost {short(float(forwards), 3)}× a plain forward pass")
     for device, torch, lens in sorted(models):
         parts.append(f"{device}, torch {torch}, transformer_lens {lens}")
     return "; ".join(parts)

@@ -150,3 +150,17 @@ def test_an_empty_word_list(run, tmp_path: Path, spec: Path) -> None:
     done = run("check", there)
     assert done.code == 1
     assert "none.txt" in done.out
+
+
+def test_files_that_a_spec_uses_are_named_from_here(
+    run, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = spec.with_name("user.circuit")
+    user.write_text('circuitspec 1\nuse "mini.circuit"\nhypothesis rival refines mini {\n}\n')
+    spec.write_text(spec.read_text().replace("edge late -> logits", "edge late -> logits, early.q"))
+    monkeypatch.chdir(spec.parent)
+    done = run("check", "user.circuit")
+    assert done.code == 1
+    assert "--> mini.circuit:" in done.out
+    assert "edge late -> logits, early.q" in done.out
+    assert str(spec.parent) not in done.out
