@@ -24,7 +24,7 @@ from circuitspec.hypothesis.records import (
     Role,
     Scrub,
 )
-from circuitspec.hypothesis.text import channels_text, expression_text
+from circuitspec.hypothesis.text import channels_text, expression_text, statement_text
 
 
 def expand(hypothesis: Hypothesis) -> str:
@@ -40,6 +40,8 @@ def lines(hypothesis: Hypothesis) -> Iterator[str]:
     revision = f" revision {hypothesis.revision}" if hypothesis.revision else ""
     yield f"model {hypothesis.model}{revision}"
     yield f"task {hypothesis.task.name}"
+    yield from sorted(f"task {statement_text(s)}" for s in hypothesis.task.statements or ())
+    yield from sorted(statement_text(s) for s in hypothesis.sweeps)
     for name in sorted(hypothesis.roles):
         yield from _role(hypothesis.roles[name])
     yield from sorted(

@@ -12,6 +12,15 @@ EXPANDED = """\
 hypothesis h
 model toy
 task t
+task baseline abc = resample(IO, S1, S2)
+task bos no
+task metric logit_diff = logit(IO) - logit(S1)
+task sample evaluation 100, reference 100, seed 0
+task slot IO, S1 from names.english distinct one_token
+task slot S2 from S1
+task slot place from "store", "park" one_token
+task template abba "When {IO} and {S1} went to the {place}, {S2} gave it to"
+task template baba "When {S1} and {IO} went to the {place}, {S2} gave it to"
 role dup member a0.h1
 role dup member a0.h2
 role dup at S2 attends S1
@@ -126,3 +135,8 @@ def test_every_kind_of_action_has_its_lines() -> None:
         "claim g ablation by nodes with noise 2.5",
     ):
         assert got.count(line) >= 1, line
+
+
+def test_sweeps_are_facts_too() -> None:
+    got = expand(one(GOOD.replace("  keep m0", '  sweep revision "a", "b"\n  keep m0')))
+    assert 'sweep revision "a", "b"\n' in got

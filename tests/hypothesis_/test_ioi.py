@@ -24,6 +24,7 @@ from circuitspec.language.nodes import (
     Logits,
     Mlp,
     Position,
+    is_upstream,
 )
 from circuitspec.language.parser import parse
 
@@ -275,3 +276,15 @@ def test_the_graph_has_a_vertex_for_every_place(ioi: Hypothesis) -> None:
     assert len(kept) == 12
     whole.remove_nodes_from(kept)
     assert set(whole.edges) == set(graph.edges)
+
+
+def test_gpt2_small_has_32491_edges() -> None:
+    heads = [head(layer, index) for layer in range(12) for index in range(12)]
+    mlps = [Mlp(Layer(layer)) for layer in range(12)]
+    count = sum(
+        (3 if isinstance(receiver, Head) else 1)
+        for sender in (Input(), *heads, *mlps)
+        for receiver in (*heads, *mlps, Logits())
+        if is_upstream(sender, receiver)
+    )
+    assert count == 32_491

@@ -14,7 +14,7 @@ from circuitspec.language.nodes import Head
 NAME = "attends-nowhere"
 CODE = "H054"
 
-_OF_HEADS = ("copying", "previous_token", "duplicate_token", "induction")
+_OF_HEADS = ("copying", "negative_copying", "previous_token", "duplicate_token", "induction")
 
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
