@@ -139,6 +139,19 @@ class ResolvedTask:
         free = tuple(name for group in self.groups for name in group.names)
         return tuple(dict.fromkeys((*free, *self.linked, *self.computed, *self.columns)))
 
+    def partners(self, template: str) -> tuple[TemplateText, ...]:
+        """The templates that `template(...)` baselines put a template's slots in."""
+        found: dict[str, TemplateText] = {}
+        for baseline in self.baselines.values():
+            call = baseline.value
+            if not isinstance(call, syntax.Call) or call.function != "template":
+                continue
+            others = [*call.arguments, *(k.value for k in call.keywords if k.name == template)]
+            for other in others:
+                if isinstance(other, syntax.Ref) and other.name in self.templates:
+                    found[other.name] = self.templates[other.name]
+        return tuple(found.values())
+
     def group_of(self, slot: str) -> Group | None:
         """The group a slot is drawn with, or None for a linked, computed or file slot."""
         return next((g for g in self.groups if slot in g.names), None)

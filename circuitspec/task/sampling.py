@@ -171,6 +171,8 @@ def needs(task: ResolvedTask, text: TemplateText) -> frozenset[str]:
     those that these are made from."""
     found: set[str] = set()
     waiting = list(text.labels)
+    for partner in task.partners(text.name):
+        waiting += partner.labels
     for metric in task.metrics.values():
         waiting += (r.name for answer in answers_of(metric) for r in references(answer))
     for position in task.positions.values():
