@@ -6,6 +6,7 @@ from circuitspec.language.automaton import Stack
 from circuitspec.language.context import OPENED, Context
 from circuitspec.language.lexer import END, Tokens
 from circuitspec.language.syntax import Name, Task
+from circuitspec.language.terms import SHOWN
 from circuitspec.language.wording import placed
 
 
@@ -135,7 +136,16 @@ class Braces(Context):
         inner = self.word(brace) in self.tables.openers[block] or tokens.kind[brace] == "RBRACE"
         if not has_brace and not ("LBRACE" in expected and inner and brace == at):
             return False
-        if not self.is_broken(first, at):
+        if not has_brace:
+            end = tokens.ends[at - 1]
+            header = " ".join(tokens.source[tokens.starts[keyword] : end].split())
+            self.report(
+                "C006",
+                f"the `{{` of this `{block}` is missing",
+                tokens.place(end, end),
+                f"write `{header[:SHOWN]} {{`",
+            )
+        elif not self.is_broken(first, at):
             self.wrong_here(first, expected)
         names = [
             token

@@ -46,7 +46,9 @@ class Builder(Terms):
 
     def clauses(self, parts: list[Clause]) -> dict[str, Any]:
         """Clauses by name, the first where one is written twice."""
-        self.once((name, self.span(first, last)) for name, _, first, last in parts)
+        # `at` is the field of what is written `@`.
+        shown = {"at": "@"}
+        self.once((shown.get(name, name), self.span(a, b)) for name, _, a, b in parts)
         return {name: value for name, value, _, _ in reversed(parts)}
 
     # ── file and task ────────────────────────────────────────────────────────────────────────

@@ -144,15 +144,19 @@ class Context(Automaton):
             if states[-1] == self.tables.accept:
                 return terminal == END
 
+    def could_open(self, at: int, opener: str) -> bool:
+        """Whether what follows a token could follow it if it were this keyword."""
+        state = self.states[self.boundary()]
+        shifted = self.tables.actions[state].get(self.tables.literals[opener])
+        if shifted is None or at + 1 >= len(self.tokens.kind):
+            return False
+        after = self.tables.actions[shifted - 1]
+        return self.tokens.kind[at + 1] in after or self.tokens.keyword[at + 1] in after
+
     def opens_statement(self, at: int) -> bool:
         """Whether a token opens a statement of this block, and the next one goes with it."""
-        keyword = self.tokens.keyword[at]
-        state = self.states[self.boundary()]
-        if not keyword or self.word(at) not in self.tables.openers[self.tables.blocks[state]]:
-            return False
-        after = self.tables.actions[self.tables.actions[state][keyword] - 1]
-        following = at + 1
-        return self.tokens.kind[following] in after or self.tokens.keyword[following] in after
+        word = self.word(at)
+        return word in self.tables.openers[self.block()] and self.could_open(at, word)
 
     def starts_statement(self, at: int) -> bool:
         """Whether a statement could start at a token."""

@@ -13,9 +13,6 @@ from circuitspec.language.tables import tables
 END = "$END"
 
 LOOKALIKES = {
-    "“": '"',
-    "”": '"',
-    "„": '"',
     "→": "->",
     "≥": ">=",
     "≤": "<=",
@@ -25,8 +22,13 @@ LOOKALIKES = {
     "–": "-",
     "×": "*",
     "…": "..",
+    "=>": "->",
+    "=<": "<=",
+    "<>": "!=",
 }
-"""Characters that papers and word processors put where the language has a plain one."""
+"""What papers, word processors and other languages write where this one has a plain sign."""
+
+QUOTES = "\"'“”„‘’"
 
 
 _WORD_AFTER_NUMBER = re.compile(r"\.?\w")
@@ -143,6 +145,9 @@ def tokenize(source: str, file: str) -> Tokens:
             odd_docs = False
             position = _unterminated_doc(tokens, position)
             continue
+        if kind == "SIGN" and source[position : position + 2] in LOOKALIKES:
+            position = _lookalike(tokens, position, position + 2)
+            continue
         if kind == "NUMBER" and end < length and _WORD_AFTER_NUMBER.match(source, end):
             end = _bad_number(tokens, position, end)
         kinds.append(literals[text] if kind == "SIGN" else kind)
@@ -163,24 +168,14 @@ def _unknown(tokens: Tokens, position: int) -> int:
     character = source[position]
     if character == '"':
         return _unterminated(tokens, position)
-    plain = LOOKALIKES.get(character)
-    if plain is not None and plain != '"':
-        _report(
-            tokens,
-            "C012",
-            f"unexpected character `{character}`",
-            position,
-            position + 1,
-            f"write `{plain}`",
-        )
-        _push(tokens, tables().literals[plain], position, position + 1)
-        return position + 1
-    if plain == '"':
-        return _curly(tokens, position)
+    if character in QUOTES:
+        return _other_quotes(tokens, position)
+    if character in LOOKALIKES:
+        return _lookalike(tokens, position, position + 1)
     end = position + 1
     match = _pattern().match
     while end < len(source) and source[end] != '"' and match(source, end) is None:
-        if source[end] in LOOKALIKES:
+        if source[end] in LOOKALIKES or source[end] in QUOTES:
             break
         end += 1
     shown = ascii_name(source[position:end])
@@ -191,19 +186,29 @@ def _unknown(tokens: Tokens, position: int) -> int:
     return end
 
 
-def _curly(tokens: Tokens, position: int) -> int:
-    """A string in typographic quotes: reported once, read as a string."""
+def _lookalike(tokens: Tokens, start: int, end: int) -> int:
+    """A sign written another way: reported, and read as what was meant."""
+    written = tokens.source[start:end]
+    plain = LOOKALIKES[written]
+    what = "character" if end == start + 1 else "sign"
+    _report(tokens, "C012", f"unexpected {what} `{written}`", start, end, f"write `{plain}`")
+    _push(tokens, tables().literals[plain], start, end)
+    return end
+
+
+def _other_quotes(tokens: Tokens, position: int) -> int:
+    """A string in single or typographic quotes: reported once, read as a string."""
     source = tokens.source
     stop = source.find("\n", position)
     stop = len(source) if stop < 0 else stop
-    end = next((i + 1 for i in range(position + 1, stop) if source[i] in '“”„"'), stop)
+    end = next((i + 1 for i in range(position + 1, stop) if source[i] in QUOTES), stop)
     _report(
         tokens,
         "C012",
         f"unexpected character `{source[position]}`",
         position,
         position + 1,
-        'write straight quotes: `"..."`',
+        'strings are written in straight double quotes: `"..."`',
     )
     tokens.broken.add(len(tokens.kind))
     _push(tokens, "STRING", position, end)
@@ -304,8 +309,6 @@ def _report(
 
 
 def _hint_for(character: str) -> str | None:
-    if character == "'":
-        return 'strings are written with double quotes: `"..."`'
     if character == ";":
         return "statements need no separator: each starts with its keyword"
     if character.isalpha():

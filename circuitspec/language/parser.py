@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Severity, Span
 from circuitspec.language.lexer import tokenize
-from circuitspec.language.recovery import Parser
+from circuitspec.language.recovery import VERSION, Parser
 from circuitspec.language.syntax import SpecFile
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -23,7 +23,9 @@ def parse(text: str, file: str = "<text>") -> tuple[SpecFile, tuple[Diagnostic, 
     tokens = tokenize(text, file)
     parser = Parser(tokens)
     spec = parser.run()
-    found = dict.fromkeys([*tokens.diagnostics, *parser.diagnostics, *parser.builder.diagnostics])
+    found = dict.fromkeys([*parser.diagnostics, *parser.builder.diagnostics])
+    if spec.version == VERSION:  # of a version that is not known, nothing else can be said
+        found |= dict.fromkeys(tokens.diagnostics)
     return spec, tuple(sorted(found, key=lambda d: (d.span.start, d.span.end, d.code)))
 
 

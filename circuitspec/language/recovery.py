@@ -101,6 +101,7 @@ class Parser(Braces):
             "write `circuitspec 1`",
         )
         self.insert("NUMBER")
+        self.position = number + 1
         return None
 
     def recover(self) -> None:
@@ -126,8 +127,12 @@ class Parser(Braces):
             return
         if self.stray_docstring(boundary, first):
             return
+        told = len(self.builder.diagnostics)
         if self.complete():
             fresh = self.tokens.is_first_on_line(at) or self.word(at) in self.openers
+            if not fresh:
+                # What the statement seems to lack may stand in what is left over.
+                del self.builder.diagnostics[told:]
             self.not_a_statement(at, previous=None if fresh else (first, expected))
             return
         if self.broken_header(boundary, first, expected):
@@ -186,6 +191,9 @@ class Parser(Braces):
         if meant is None and (fresh or self.tokens.is_first_on_line(at)) and self.closed:
             meant = nearest(word, self.openers)
         if meant is None or meant == word:
+            return False
+        is_inside = not fresh and not self.tokens.is_first_on_line(at)
+        if meant in self.openers and is_inside and not self.could_open(at, meant):
             return False
         if meant in self.openers:
             self.unknown_keyword(at, meant)
@@ -264,15 +272,29 @@ class Parser(Braces):
         clauses = [t for t in expected if t not in ("RBRACE", "DOCSTRING", END)]
         clauses = [t for t in clauses if self.text_of(t) not in self.openers]
         could = described(clauses)
+        hint = f"what could: {listed(could)}" if could else f"the form is `{FORMS[statement]}`"
+        if self.is_decimal_comma(at):
+            hint = f"write `{self.tokens.text(at - 1)}.{self.tokens.text(at + 1)}`"
         if not self.is_broken(first, at):
             self.report(
                 "C011",
                 f"{self.shown(at)} cannot follow this `{statement}`",
                 self.tokens.span(at, at),
-                f"what could: {listed(could)}" if could else f"the form is `{FORMS[statement]}`",
+                hint,
                 (self.label(first, "the statement starts here"),),
             )
         self.skip(at, first)
+
+    def is_decimal_comma(self, at: int) -> bool:
+        """`0,8`: a number as it is written in other places."""
+        tokens = self.tokens
+        return (
+            0 < at < len(tokens.kind) - 1
+            and tokens.text(at) == ","
+            and tokens.kind[at - 1] == tokens.kind[at + 1] == "NUMBER"
+            and tokens.ends[at - 1] == tokens.starts[at]
+            and tokens.ends[at] == tokens.starts[at + 1]
+        )
 
     def unexpected(self, at: int, hint: str | None) -> None:
         """A token that has no place here."""

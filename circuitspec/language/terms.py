@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from circuitspec.language import syntax as s
 from circuitspec.language.diagnostics import Diagnostic, Label, Span
-from circuitspec.language.lexer import Tokens
+from circuitspec.language.lexer import QUOTES, Tokens
 from circuitspec.language.names import CHANNELS, NODE_FUNCTIONS, near_node, node_named, reserved
 from circuitspec.language.nodes import Channel
 
@@ -44,8 +44,8 @@ class Terms:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
         self.diagnostics: list[Diagnostic] = []
-        self.depths: dict[int, int] = {}
-        """How deep the expressions of the statement nest, by `id`."""
+        self.depths: dict[int, tuple[int, Any]] = {}
+        """How deep expressions nest, by `id`; with the expression, so that its `id` stays its own."""
 
     def report(
         self, code: str, message: str, span: Span, hint: str | None = None, *labels: Label
@@ -103,7 +103,7 @@ class Terms:
     def string(self, parts: Parts, first: int, last: int) -> s.Text:
         """A string literal, unescaped."""
         raw = self.tokens.text(first)
-        inner = raw[1:] if first in self.tokens.broken else raw[1:-1]
+        inner = raw[1:].rstrip(QUOTES) if first in self.tokens.broken else raw[1:-1]
         value = self.unescaped(inner, self.tokens.starts[first] + 1)
         return s.Text(value=value, span=self.span(first, first))
 
@@ -222,7 +222,11 @@ class Terms:
     def not_a_node(self, token: int) -> None:
         """Say what would be one."""
         if token not in self.tokens.broken:
-            near = near_node(self.tokens.text(token))
+            text = self.tokens.text(token)
+            base, _, channel = text.rpartition(".")
+            near = near_node(text)
+            if near is None and channel in CHANNELS and near_node(base) is not None:
+                near = f"{near_node(base)}.{channel}"
             self.report(
                 "C009",
                 f"{self.shown(token)} is not a head or an MLP",
@@ -294,6 +298,9 @@ class Terms:
             base = text
         elif channel in CHANNELS:
             channels = CHANNELS[channel]
+            if node_named(base) is None and near_node(base) is not None:
+                self.not_a_node(token)
+                return None
         elif near_node(text) is not None:
             self.not_a_node(token)
             return None
@@ -379,9 +386,10 @@ class Terms:
 
     def nested(self, node: Any, *children: Any) -> Any:
         """The node itself, unless it nests too deep for the passes to come."""
-        deepest = max((self.depths.get(id(child), 1) for child in children), default=0)
+        shallow = (1, None)
+        deepest = max((self.depths.get(id(child), shallow)[0] for child in children), default=0)
         if deepest < MAX_DEPTH:
-            self.depths[id(node)] = deepest + 1
+            self.depths[id(node)] = deepest + 1, node
             return node
         stub = s.Number(text="0", span=node.span)
         if deepest == MAX_DEPTH:
@@ -392,7 +400,7 @@ class Terms:
                 "give parts of it names of their own, as slots or metrics",
             )
         # What is around it has been told.
-        self.depths[id(stub)] = MAX_DEPTH + 1
+        self.depths[id(stub)] = MAX_DEPTH + 1, stub
         return stub
 
     def binary(self, parts: Parts, first: int, last: int) -> Any:
