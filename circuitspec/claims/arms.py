@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from circuitspec.claims.calls import calls
 from circuitspec.claims.context import Context, accuracy, agreement, averaged
-from circuitspec.claims.measured import Arm, Series
+from circuitspec.claims.measured import Arm, Measured, Series
 from circuitspec.claims.readings import read_call
 from circuitspec.engine.runs import Readings, Touched
 from circuitspec.hypothesis.records import Claim
@@ -77,3 +78,28 @@ def total_touched(runs: Sequence[Readings]) -> Touched:
 def numbers(arm: Arm) -> dict[str, float]:
     """The mean of every series of an arm."""
     return {name: series.mean for name, series in arm.series.items()}
+
+
+def by_template(measured: Measured, context: Context) -> Measured:
+    """`measured` with the mean of every series in each template, where there are several.
+
+    For a claim of several arms, the metrics of every arm. Tables of sets and elements have their
+    own.
+    """
+    of_prompt = np.array([prompt.template for prompt in context.task.evaluation])
+    names = [name for name in context.task.templates if (of_prompt == name).any()]
+    if len(names) < 2 or measured.sets or measured.effects:
+        return measured
+    tables: dict[str, Any] = {}
+    for template in names:
+        rows = of_prompt == template
+        means = {
+            arm.name: {
+                name: float(series.values[rows].mean())
+                for name, series in arm.series.items()
+                if not series.drawn and (len(measured.arms) == 1 or name in context.metrics)
+            }
+            for arm in measured.arms
+        }
+        tables[template] = means if len(measured.arms) > 1 else means[measured.arms[0].name]
+    return replace(measured, numbers={**measured.numbers, "templates": tables})

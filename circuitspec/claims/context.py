@@ -45,7 +45,8 @@ class Context:
     """One hypothesis on one model's engine, with its prompts drawn.
 
     `seed` is the run's: everything drawn here (rows of resampled values, random sets) is a function
-    of it and of names in the spec, and is given back in the result's `draws`.
+    of it and of names in the spec, and is given back in the result's `draws`. `controls`: how many
+    random circuits of each kind a faithfulness claim is set against.
     """
 
     hypothesis: Hypothesis
@@ -53,6 +54,7 @@ class Context:
     task: TaskData
     engine: Engine
     seed: int
+    controls: int = 5
     progress: Callable[[int, int], None] | None = None
     _rows: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 

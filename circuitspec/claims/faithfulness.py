@@ -13,6 +13,9 @@ m(∅) the empty circuit's (Wang et al. 2022, section 4; Mueller et al. 2025, MI
 
 from __future__ import annotations
 
+from typing import Any
+
+from circuitspec.claims import controls
 from circuitspec.claims.arms import (
     numbers,
     owned,
@@ -53,11 +56,15 @@ def measure(claim: Claim, context: Context) -> Measured:
     empty = context.evaluate(asked_empty)
     arm = read_arm("circuit", claim, context, circuit, model, touched=total_touched(circuit))
     arm = owned(owned(arm, "circuit", context, circuit), "empty", context, empty)
+    figures: dict[str, Any] = {**numbers(arm), **_ratios(arm, context)}
+    if context.controls and claim.ablation is not None:
+        figures["controls"] = controls.measure(claim, context, claim.ablation, arm)
     return Measured(
         kind="faithfulness",
         arms=(arm,),
-        numbers={**numbers(arm), **_ratios(arm, context)},
+        numbers=figures,
         draws=context.draws(claim.ablation),
+        notes=controls.note(figures.get("controls", {})),
     )
 
 

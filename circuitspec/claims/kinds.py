@@ -14,6 +14,7 @@ from circuitspec.claims import (
     model_only,
     patching,
 )
+from circuitspec.claims.arms import by_template
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Measured
 from circuitspec.engine.runs import EngineError, Run
@@ -60,4 +61,4 @@ def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
 def measure(claim: Claim, context: Context) -> Measured:
     """The claim's measures. Raises EngineError where the claim cannot mean anything."""
     measured: Measured = module_of(claim).measure(claim, context)
-    return effects.added(measured, claim, context)
+    return by_template(effects.added(measured, claim, context), context)
