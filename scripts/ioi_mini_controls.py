@@ -69,10 +69,16 @@ def other_heads(role: syntax.Role, n_heads: int, rng: random.Random) -> syntax.R
 def variant(tree: syntax.SpecFile, change: object) -> Hypothesis:
     """The first hypothesis with every role changed."""
     assert callable(change)
-    first, *rest = tree.statements
-    assert isinstance(first, syntax.Hypothesis)
-    statements = tuple(change(s) if isinstance(s, syntax.Role) else s for s in first.statements)
-    changed = replace(tree, statements=(replace(first, statements=statements), *rest))
+    statements = tuple(
+        replace(
+            s,
+            statements=tuple(change(x) if isinstance(x, syntax.Role) else x for x in s.statements),
+        )
+        if isinstance(s, syntax.Hypothesis)
+        else s
+        for s in tree.statements
+    )
+    changed = replace(tree, statements=statements)
     (hypothesis, *_), _ = resolve(changed, base_dir=SPEC.parent)
     return hypothesis
 
@@ -90,7 +96,9 @@ def values(claim: Claim, context: Context) -> Iterator[tuple[str, float, float]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("spec", nargs="?", type=Path, default=SPEC)
     parser.add_argument("--draws", type=int, default=20)
     options = parser.parse_args()
