@@ -70,7 +70,6 @@ def to_string(rows: Iterable[Text], *, width: int, color: bool) -> str:
         color_system="256" if color else None,
         highlight=False,
         legacy_windows=False,
-        soft_wrap=True,
     )
     for row in rows:
         row.rstrip()

@@ -45,6 +45,13 @@ def test_prompts_are_json_lines(run, spec: Path) -> None:
     assert run("prompts", spec).out == done.out
 
 
+def test_rivals_over_one_task_share_their_prompts(run, spec: Path) -> None:
+    alone = run("prompts", spec).out
+    rival = "hypothesis rival refines mini {\n  role late = a3.h2 @ END attends S2\n}\n"
+    spec.write_text(spec.read_text() + rival)
+    assert run("prompts", spec).out == alone
+
+
 def test_a_seed_on_the_command_line(run, spec: Path) -> None:
     there = spec.with_name("seeded.circuit")
     there.write_text(spec.read_text().replace("seed 0", "seed 7"))

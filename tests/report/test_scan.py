@@ -34,7 +34,7 @@ RESULT = ScanResult(
     n=200,
     seed=3,
     mean=5.1234,
-    positions=(S1, END),
+    positions=(S1, Position("S2"), END),
     cells=(
         cell(Mlp(Layer(0)), S1, 0.7, None),
         cell(head(0, 10), S1, -2.5, None),
@@ -47,6 +47,7 @@ RESULT = ScanResult(
         Gaze(head=head(0, 10), query=END, key=S1, attention=0.9),
         Gaze(head=head(0, 2), query=END, key=END, attention=0.8),
         Gaze(head=head(0, 2), query=END, key=S1, attention=0.2),
+        Gaze(head=head(0, 2), query=END, key=Position("S2"), attention=0.3),  # nobody looks there
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -78,6 +79,23 @@ def test_of_a_band_the_nearer_end_is_shown(held: RunResult) -> None:
     page = terminal.render(held, width=100)
     line = next(x for x in page.splitlines() if "within 20%" in x)
     assert line.split()[-6:] == ["0.20", "[0.06,", "0.35]", "≥", "0", "200"]
+
+
+def test_of_a_band_the_upper_end_may_be_the_nearer(held: RunResult) -> None:
+    first = held.hypotheses[0]
+    upper = replace(
+        first.claims[0].requirements[0],
+        estimate=-0.2,
+        interval=(-0.35, -0.05),
+        contrasts=(
+            {"relation": ">=", "threshold": 0.0, "estimate": 1.1},
+            {"relation": "<=", "threshold": 0.0, "estimate": -0.2},
+        ),
+    )
+    claim = replace(first.claims[0], requirements=(upper,))
+    page = terminal.render(replace(held, hypotheses=(replace(first, claims=(claim,)),)))
+    line = next(x for x in page.splitlines() if "within 20%" in x)
+    assert line.split()[-3:] == ["≤", "0", "200"]
 
 
 def test_markup_in_a_reason_is_text(awkward: RunResult) -> None:
