@@ -232,7 +232,7 @@ def _result(
         n=row.interval.n,
         exact=row.interval.exact,
         method=row.interval.method,
-        shown=_shown(row.name, *stated[at]),
+        shown=_shown(*stated[at]),
         n_to_settle=ruling.n_to_settle,
         arm=row.name,
         contrasts=tuple(_contrast(r, _end(r, threshold)) for r in ruling.rows),
@@ -271,11 +271,11 @@ def _contrast(row: Row, threshold: float) -> dict[str, Any]:
     }
 
 
-def _shown(name: str, stated: Statement, series: Mapping[str, Series]) -> str:
-    """`random 17: |-0.92| against 3.302 (27.9% of it)`."""
+def _shown(stated: Statement, series: Mapping[str, Series]) -> str:
+    """`|-0.92| against 3.302 (27.9% of it)`."""
     assert isinstance(stated.left, Size)
     value = stated.left.of.mean(series)
-    text = f"{name}: |{value:.4g}|"
+    text = f"|{value:.4g}|"
     if stated.right.is_constant:
         return text
     scale = 1.0

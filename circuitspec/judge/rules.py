@@ -176,7 +176,7 @@ def _unjudgeable(interval: Interval, thresholds: tuple[float, ...]) -> Ruling | 
 
 
 def _undecided(interval: Interval, thresholds: tuple[float, ...]) -> Ruling:
-    reach = " and ".join(f"{t:g}" for t in thresholds if interval.low <= t <= interval.high)
+    reach = " and ".join(f"{t + 0.0:g}" for t in thresholds if interval.low <= t <= interval.high)
     return Ruling(
         verdict=Verdict.INCONCLUSIVE,
         reason=f"the interval reaches across {reach}",
