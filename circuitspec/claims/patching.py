@@ -28,6 +28,8 @@ def _patched(claim: Claim, context: Context) -> list[tuple[str, Run]]:
             write = Replace(cut.elements, context.counterfactual(baseline))
             runs = [(cut.name, Run(EVALUATION, given=given, writes=(write,), top=True, kl=True))]
         case PathPatch(pairs=pairs, baseline=baseline, through=through):
+            if any(pair.onward for pair in pairs):
+                raise EngineError("paths of more than one hop are not measured by this version")
             source = context.counterfactual(baseline)
             runs = [
                 (
