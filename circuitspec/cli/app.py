@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from circuitspec import __version__
-from circuitspec.cli import check, expand, explain, fmt, prompts, render, scan, verify
+from circuitspec.cli import check, expand, explain, fmt, lsp, prompts, render, scan, verify
 from circuitspec.cli.exits import quietly
 from circuitspec.cli.output import write
 
@@ -66,5 +66,6 @@ for command, summary, epilog in (
     (render.render, "Draw the circuit: SVG, DOT, Mermaid or JSON.", render.EPILOG),
     (fmt.fmt, "Lay out spec files in the one style.", fmt.EPILOG),
     (explain.explain, "Say what a diagnostic's code means.", explain.EPILOG),
+    (lsp.lsp, "Serve an editor: diagnostics, completion, renaming.", lsp.EPILOG),
 ):
     app.command(epilog=epilog, short_help=summary)(quietly()(command))

@@ -1,0 +1,1 @@
+"""The language server: what the checker, the formatter and the tables know, as an editor asks."""
