@@ -215,6 +215,8 @@ class Builder(Terms):
             if each:
                 self.join(actions, each[-1], clause, joined)
                 continue
+            if "each" in self.lost:
+                continue
             self.report(
                 "C018",
                 "`given { ... }` names the sets of an `each`, and there is none in this block",

@@ -14,6 +14,9 @@ LOOKAHEAD = {"file": "HYPOTHESIS"} | {block: marks[0] for block, marks in BLOCK_
 OPENED = frozenset(BLOCK_MARKERS)
 """Statements that open a block, by keyword, which is the block's name too."""
 
+CONTINUED = frozenset({",", "(", "=", "+", "-", "*", "/", "mod", "carries"})
+"""After these at the end of a line, an expression goes on in the next."""
+
 
 class Context(Automaton):
     """An automaton that can be asked about its stack, and moved to another place of the text."""
@@ -163,20 +166,36 @@ class Context(Automaton):
         tokens = self.tokens
         if tokens.kind[at] == "DOCSTRING":
             return True
-        if tokens.is_first_on_line(at) and tokens.text(at + 1) not in ("(", ",", "="):
-            word = self.word(at)
-            if word in self.openers:
-                return True
-            known = self.tables.openers[self.block()]
-            return len(word) > 3 and nearest(word, known) is not None
-        return self.opens_statement(at)
+        return self.opener_of_line(at) is not None or self.opens_statement(at)
 
-    def skip(self, start: int, first: int | None = None) -> None:
+    def opener_of_line(self, at: int) -> str | None:
+        """The keyword of a statement that starts with a token's line: as written, or as meant."""
+        tokens = self.tokens
+        word = self.word(at)
+        if len(word) < 2 or not tokens.is_first_on_line(at):
+            return None
+        if tokens.text(at + 1) in ("(", ",", "[") and tokens.text(at - 1) in CONTINUED:
+            return None  # a list or an expression that goes on here
+        if word in self.openers:
+            return word
+        meant = nearest(word, self.tables.openers[self.block()])
+        return meant if meant and (len(word) > 2 or self.could_open(at, meant)) else None
+
+    def closes_on_line(self, at: int) -> bool:
+        """Whether a `}` follows on the line of a token."""
+        tokens = self.tokens
+        while tokens.kind[at] not in ("RBRACE", END) and not tokens.is_first_on_line(at + 1):
+            at += 1
+        return tokens.kind[at] == "RBRACE"
+
+    def skip(self, start: int, first: int | None = None, *, depth: int = 0) -> None:
         """Go on at the next statement from `start` on, or at the `}` that closes the block."""
         tokens = self.tokens
         first = start if first is None else first
-        column = tokens.column(first)
-        depth = 0
+        column = tokens.indentation(first)
+        # Braces of the statement's own (`given {`, `table t {`) are not those of its block.
+        passed = tokens.kind[first:start]
+        depth += max(0, passed.count("LBRACE") - passed.count("RBRACE"))
         at = start if start > first else start + 1
         if tokens.kind[start] == END:
             at = start
@@ -225,6 +244,8 @@ class Context(Automaton):
     def statement_word(self, first: int) -> str:
         """The keyword of the statement that starts at a token."""
         at = first + (self.tokens.kind[first] == "DOCSTRING")
+        if self.word(at) == "given" and self.tokens.kind[at + 1] == "LBRACE":
+            return "each"
         keyword = self.tokens.keyword[at]
         return self.text_of(keyword) or self.word(at)
 
@@ -233,6 +254,8 @@ class Context(Automaton):
         broken = self.tokens.broken
         if not broken:
             return False
+        if last > first and self.tokens.is_first_on_line(last):
+            last -= 1  # that is another statement's
         while self.tokens.kind[last] != END and not self.tokens.is_first_on_line(last + 1):
             last += 1
         return any(at in broken for at in range(first, last + 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cache
 
 from circuitspec.language.diagnostics import Diagnostic, Span
@@ -79,6 +79,11 @@ class Tokens:
     def column(self, index: int) -> int:
         """The column, from 1, that a token starts at."""
         return self.starts[index] - self.line_starts[self.line(index) - 1] + 1
+
+    def indentation(self, index: int) -> int:
+        """The column of the first token on a token's line."""
+        start = self.line_starts[self.line(index) - 1]
+        return self.column(bisect_left(self.starts, start))
 
     def is_first_on_line(self, index: int) -> bool:
         """Whether only white space stands before a token on its line."""

@@ -142,24 +142,24 @@ class Parser(Braces):
     def restart_at_swallowed_statement(self, boundary: int, first: int) -> bool:
         """Was the keyword of a later line taken for a name? Then read this statement up to it."""
         tokens = self.tokens
-        known = self.tables.openers[self.block()]
+        if tokens.kind[self.position - 1] == "RBRACE":
+            return False  # it ended there
         start = first + (tokens.kind[first] == "DOCSTRING")
         for at in range(start + 1, self.position):
-            if at in self.forced or not tokens.is_first_on_line(at):
-                continue
-            word = self.word(at)
-            if not word or tokens.text(at + 1) in ("(", ",", "["):
-                continue
-            if word in self.openers or (len(word) > 3 and nearest(word, known)):
-                if word not in self.openers:
-                    keyword = self.tables.literals[nearest(word, known) or ""]
-                    if tokens.keyword[at]:
-                        continue
-                    self.unknown_keyword(at, self.text_of(keyword))
-                    tokens.keyword[at] = keyword
+            meant = None if at in self.forced else self.opener_of_line(at)
+            if meant is not None:
+                word = self.word(at)
+                if word != meant:
+                    self.unknown_keyword(at, meant)
+                    tokens.keyword[at] = self.tables.literals[meant]
                 self.forced.add(at)
                 self.cut(boundary)
                 self.position = first
+                # The statement is built again, and what is wrong with it told again.
+                start = tokens.starts[first]
+                self.builder.diagnostics = [
+                    d for d in self.builder.diagnostics if d.span.start < start
+                ]
                 return True
         return False
 
@@ -214,7 +214,7 @@ class Parser(Braces):
             return False
         word = self.word(self.position)
         self.cut(boundary)
-        if word in OPENED and self.closes_before(first, word):
+        if word in OPENED and (self.too_early(first, word) or self.closes_before(first, word)):
             self.position = first
         else:
             self.no_place_for_docstring(first)
@@ -319,8 +319,11 @@ class Parser(Braces):
         at = self.position
         if not self.is_broken(first, at):
             self.wrong_here(first, expected)
+        self.builder.lost.add(self.statement_word(first))
         self.cut(boundary)
-        self.skip(at, first)
+        # A brace of the statement's own that is missing leaves its other one behind.
+        is_lost = "LBRACE" in expected and len(expected) < 3 and self.closes_on_line(at)
+        self.skip(at, first, depth=int(is_lost))
 
 
 def listed_keywords(words: frozenset[str]) -> str:

@@ -44,8 +44,10 @@ class Terms:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
         self.diagnostics: list[Diagnostic] = []
+        self.lost: set[str] = set()
+        """Keywords of statements that were left out: what misses them has been told."""
         self.depths: dict[int, tuple[int, Any]] = {}
-        """How deep expressions nest, by `id`; with the expression, so that its `id` stays its own."""
+        """How deep expressions nest, by `id`, with the expression: its `id` must stay its own."""
 
     def report(
         self, code: str, message: str, span: Span, hint: str | None = None, *labels: Label
@@ -365,7 +367,7 @@ class Terms:
 
     def index_from_end(self, parts: Parts, first: int, last: int) -> int:
         """`[-1]`."""
-        if parts[0] == 0:
+        if parts[0] == 0 and self.tokens.broken.isdisjoint(range(first, last + 1)):
             self.report(
                 "C010",
                 "`-0` is not an index",

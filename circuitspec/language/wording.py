@@ -91,15 +91,15 @@ def listed(words: list[str], conjunction: str = "or", most: int = 8) -> str:
 @lru_cache(maxsize=4096)
 def nearest(word: str, known: frozenset[str]) -> str | None:
     """The known word that a misspelt one was meant for, if one is near enough."""
-    best: tuple[int, str] | None = None
     lowered = word.lower()
-    for candidate in sorted(known):
+    found = []
+    for candidate in known:
         limit = 1 if len(candidate) < 5 else 2 if len(candidate) < 8 else 3
-        distance = edit_distance(lowered, candidate.lower(), limit)
-        is_near = distance <= limit and distance < len(candidate) - 1
-        if is_near and (best is None or distance < best[0]):
-            best = (distance, candidate)
-    return None if best is None else best[1]
+        distance = edit_distance(lowered, candidate, limit)
+        if distance <= limit and distance < len(candidate) - 1:
+            # Slips seldom hit the first letter.
+            found.append((distance, candidate[0] != lowered[:1], candidate))
+    return min(found)[2] if found else None
 
 
 def edit_distance(a: str, b: str, limit: int) -> int:
