@@ -14,8 +14,11 @@ from circuitspec.cli.exits import Exit
 from circuitspec.cli.output import say
 
 EPILOG = """\b
-Editors start this command themselves; how to set one up: docs/reference/editors.md.
-It needs the extra `lsp`: pip install 'circuitspec[lsp]'
+Editors start it themselves:
+  circuitspec lsp --stdio
+
+\b
+How to set one up: docs/reference/editors.md. It needs: pip install 'circuitspec[lsp]'
 
 \b
 Exit codes: 0 the editor closed it, 2 the extra is not installed.
