@@ -21,7 +21,8 @@ from circuitspec.claims.arms import numbers, owned, read_arm
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured, suffixed
 from circuitspec.claims.readings import with_readings
-from circuitspec.engine.runs import EngineError, Noised, Replace, Rows, Run, Touched
+from circuitspec.engine.restoring import restoration
+from circuitspec.engine.runs import EngineError, Noised, Replace, Rows, Run
 from circuitspec.hypothesis.records import Claim, Denoise, Element
 from circuitspec.language.nodes import ALL_POSITIONS, INPUT
 
@@ -49,14 +50,12 @@ def measure(claim: Claim, context: Context) -> Measured:
     model, corrupted, restored = context.evaluate(asked)
     # What corrupts the run is no part of what is claimed: only what was put back counts, or where
     # nothing was, the corruption.
+    put_back = asked[2].writes[1:]
     touched = corrupted.touched
-    if asked[2].writes != asked[1].writes:
-        touched = Touched(
-            planned=restored.touched.planned - corrupted.touched.planned,
-            written=restored.touched.written - corrupted.touched.written,
-            changed=restored.touched.changed - corrupted.touched.changed,
-            largest=restored.touched.largest,
-        )
+    if put_back:
+        (clean,) = put_back
+        assert isinstance(clean, Replace)
+        touched = restoration(context.engine, asked[1], clean)
     arm = read_arm("restored", claim, context, [restored], model, touched=touched)
     arm = owned(arm, "empty", context, [corrupted])
     figures = numbers(arm)
