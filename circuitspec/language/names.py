@@ -15,6 +15,7 @@ NODE_FUNCTIONS = frozenset(
         "duplicate_token",
         "effect",
         "induction",
+        "negative_copying",
         "previous_token",
     }
 )
