@@ -45,7 +45,7 @@ def prompts(
         typer.Option("--set", metavar="SET", help="Only this set; repeatable."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Instead of the seed in the spec.")
+        int | None, typer.Option(min=0, metavar="N", help="Instead of the seed in the spec.")
     ] = None,
     output: Annotated[
         Path | None,

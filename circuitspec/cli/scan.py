@@ -50,7 +50,7 @@ def scan(
         str | None, typer.Option(metavar="NAME", help="Default: the task's first.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Instead of the seed in the task.")
+        int | None, typer.Option(min=0, metavar="N", help="Instead of the seed in the task.")
     ] = None,
     rows: Annotated[
         int, typer.Option(min=1, metavar="N", help="Most rows a table; the strongest are shown.")

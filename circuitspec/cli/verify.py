@@ -91,7 +91,7 @@ def verify(
         bool, typer.Option("--audit", help="Compare every intervention with the slow path.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Instead of the seed in the spec.")
+        int | None, typer.Option(min=0, metavar="N", help="Instead of the seed in the spec.")
     ] = None,
 ) -> None:
     """Decide whether a model bears out the claims of a spec.

@@ -103,10 +103,20 @@ class Audit:
                 for i, prompt, line, row in zip(
                     places, part.prompts, range(len(places)), logits, strict=True
                 ):
-                    (at,) = prompt.at(metric.at)
-                    plain = None if model is None else model[line, at].double()
-                    value, slip = _score(metric, prompt, row[at].double(), plain, margin)
-                    metrics[name][i], slack[name][i] = value, slip
+                    at = metric.places(prompt)
+                    scores = [
+                        _score(
+                            metric,
+                            prompt,
+                            place,
+                            row[place].double(),
+                            None if model is None else model[line, place].double(),
+                            margin,
+                        )
+                        for place in at
+                    ]
+                    metrics[name][i] = sum(value for value, _ in scores) / len(at)
+                    slack[name][i] = sum(slip for _, slip in scores) / len(at)
         return Audited(metrics=metrics, slack=slack)
 
     def forward(self, tokens: Tensor, handlers: Handlers) -> Tensor:
@@ -447,9 +457,10 @@ def _chunks(lengths: Sequence[int]) -> Iterable[list[int]]:
 
 
 def _score(
-    metric: Metric, prompt: Prompt, logits: Tensor, model: Tensor | None, margin: float
+    metric: Metric, prompt: Prompt, place: int, logits: Tensor, model: Tensor | None, margin: float
 ) -> tuple[float, float]:
-    """A metric from logits [V], and how far it moves if every logit moves by up to `margin`."""
+    """A metric from logits [V] at a place, and how far it moves if every logit moves by up to
+    `margin`."""
     log_p = logits.log_softmax(-1)
     if metric.kl:
         assert model is not None
@@ -459,7 +470,9 @@ def _score(
         return kl, 4 * margin * (1 + kl)
     value = slack = 0.0
     for term in metric.terms:
-        answers = list(prompt.answers[term.answer])
+        answers = (
+            [prompt.tokens[place + 1]] if term.next_token else list(prompt.answers[term.answer])
+        )
         for answer in answers:
             near = (logits - logits[answer]).abs() <= 2 * margin
             one, slip = {

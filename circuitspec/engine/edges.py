@@ -68,7 +68,7 @@ def forward_edges(
     """`batch` with `live` edges; `ablated` are the values of senders read along cut edges.
 
     `given` are knock-outs that hold throughout: they change what the senders' live values are.
-    `clean` are the outputs without any cut; needed to count what the cut changes unless `all_but`.
+    `clean` are the outputs without any cut: what the cut changes is counted against them.
     """
     mixer = _Mixer(weights, batch, live, ablated)
     embedded = given.write(kernels.embed(weights, batch.tokens), given.inputs)
@@ -278,8 +278,8 @@ def _live_heads(
 def _changed(mixer: _Mixer, clean: Outputs | None) -> Touched:
     """How many reads along cut edges have another value than without the cut, and by how much.
 
-    With `all_but` the cut edges are the exceptions, and what they replace is the sender's live
-    value. Else they are all but the exceptions, and what they replace is the clean value.
+    With `all_but` the cut edges are the exceptions, else all others. What they replace is the clean
+    value.
     """
     outputs = mixer.ablated
     differs: dict[Sender, Tensor] = {}
@@ -295,6 +295,8 @@ def _changed(mixer: _Mixer, clean: Outputs | None) -> Touched:
             largest = max(largest, float(sizes.max()))
 
     changed = 0
+    if clean is None:
+        return Touched()
     if mixer.all_but:
         where: dict[Sender, Tensor] = {}
         for terms in mixer.terms.values():
@@ -302,14 +304,12 @@ def _changed(mixer: _Mixer, clean: Outputs | None) -> Touched:
                 mask = mixer.mask(positions)
                 where[sender] = where[sender] | mask if sender in where else mask
         for sender, mask in where.items():
-            compare(sender, mixer.values[sender], mask)
-    elif clean is not None:
+            compare(sender, clean.value(sender), mask)
+    else:
         shape = mixer.weights.shape
         for sender in senders_of(shape):
             compare(sender, clean.value(sender))
             changed += readers_of(sender, shape) * int(differs[sender].sum())
-    else:
-        return Touched()
     sign = 1 if mixer.all_but else -1
     for terms in mixer.terms.values():
         for sender, positions in _by_sender(terms).items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from torch import Tensor
 
 from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
+from circuitspec.engine.compiled.compiled import Compiled
 from circuitspec.engine.edges import forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
+from circuitspec.engine.lens import between, read_residual
 from circuitspec.engine.paths import hold_receivers
+from circuitspec.engine.readings import Places
 from circuitspec.engine.refusals import refuse_metric, refuse_prompts, refuse_run, sets_of
 from circuitspec.engine.runs import (
     AttentionReading,
@@ -24,7 +28,7 @@ from circuitspec.engine.runs import (
     LiveEdges,
     Readings,
     Replace,
-    Rows,
+    ResidualReading,
     Run,
     Touched,
 )
@@ -35,7 +39,7 @@ from circuitspec.engine.writes import (
     planned_writes,
     with_plan,
 )
-from circuitspec.language.nodes import Head, Input, Mlp, Position
+from circuitspec.language.nodes import Head, Input, Mlp
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import Metric, Prompt, PromptSet
 
@@ -43,6 +47,9 @@ DEFAULT_BATCH = 64
 """Prompts at once. Another size moves figures by rounding only; a result records the one used."""
 
 Progress = Callable[[int, int], None]
+Executor = Literal["compiled", "dense"]
+"""`compiled` computes all runs of a call together; what it does not cover is left to `dense`, one
+run at a time with masks."""
 
 
 class Engine:
@@ -60,6 +67,7 @@ class Engine:
         metrics: Mapping[str, Metric],
         *,
         batch_size: int = DEFAULT_BATCH,
+        executor: Executor = "dense",
     ) -> None:
         self.weights = weights
         self.sets = dict(sets)
@@ -69,7 +77,7 @@ class Engine:
         self.batch_size = batch_size
         self.forwards = 0.0
         self._done: dict[Run, Readings] = {}
-        self._finals: dict[tuple[str, tuple[int, ...], Position], Tensor] = {}
+        self._finals: dict[tuple[str, tuple[int, ...], str], Tensor] = {}
         self._feedable: set[str] = set()
         self._readable: set[str] = set()
         self._sources = Sources(
@@ -78,20 +86,32 @@ class Engine:
             batch_size,
             lambda batch, given, writes: edits_for(self._sources, batch, given, writes),
         )
+        self._compiled = Compiled(
+            weights, self.sets, self.metrics, self._sources, batch_size=batch_size
+        )
+        self.executor = executor
 
     def evaluate(self, runs: Iterable[Run], progress: Progress | None = None) -> list[Readings]:
         """The readings of each run, in order."""
         listed = list(runs)
         todo = [run for run in dict.fromkeys(listed) if run not in self._done]
         with torch.inference_mode(), _computing(self.weights):
-            for done, run in enumerate(todo):
+            for run in todo:
+                self._refuse(run)
+            together: list[Run] = []
+            if self.executor == "compiled":
+                together = [run for run in todo if self._compiled.covers(run)]
+            for run, found in self._compiled.evaluate(together).items():
+                planned = self._planned(run, self._asked(run))
+                self._done[run] = replace(found, touched=with_plan(found.touched, planned))
+            alone = [run for run in todo if run not in self._done]
+            for done, run in enumerate(alone, start=len(todo) - len(alone)):
                 self._done[run] = self._compute(run)
                 if progress is not None:
                     progress(done + 1, len(todo))
         return [self._done[run] for run in listed]
 
     def _compute(self, run: Run) -> Readings:
-        self._refuse(run)
         prompts = self.sets[run.prompts]
         collected = _Collected(len(prompts))
         touched = Touched()
@@ -100,8 +120,13 @@ class Engine:
             touched += done.touched
             self._read(run, batch, done, collected)
             self.forwards += len(batch.prompts) / len(prompts)
-        asked = prompts.prompts if run.rows is None else [prompts.prompts[r] for r in run.rows]
-        return collected.readings(with_plan(touched, self._planned(run, asked)))
+        planned = self._planned(run, self._asked(run))
+        return collected.readings(with_plan(touched, planned))
+
+    def _asked(self, run: Run) -> Sequence[Prompt]:
+        """The prompts that a run is asked about."""
+        prompts = self.sets[run.prompts].prompts
+        return prompts if run.rows is None else [prompts[row] for row in run.rows]
 
     def _refuse(self, run: Run) -> None:
         """Raise EngineError for a run that cannot mean anything here."""
@@ -145,10 +170,7 @@ class Engine:
     def _by_edges(self, run: Run, live: LiveEdges, batch: Batch) -> _Intervened:
         ablated = self._sources.values(live.source, batch, run.given)
         given = edits_for(self._sources, batch, run.given, ())
-        clean = None
-        if not live.all_but:
-            itself = Rows(run.prompts, tuple(range(len(self.sets[run.prompts]))))
-            clean = self._sources.values(itself, batch, run.given)
+        clean = self._sources.without_writes(batch, run.given)
         trace = forward_edges(
             self.weights,
             batch,
@@ -172,29 +194,30 @@ class Engine:
                 for share in run.attribution
             },
             touched,
+            between(trace) if run.residual else (),
         )
 
-    def _model_final(self, run: Run, batch: Batch, place: Position) -> Tensor:
-        """The unmodified model's final residual at a position of a batch, remembered: [B, W]."""
-        key = (run.prompts, batch.rows, place)
+    def _model_final(self, run: Run, batch: Batch, metric: Metric, places: Places) -> Tensor:
+        """The unmodified model's final residual where a metric is read, remembered: [P, W]."""
+        key = (run.prompts, batch.rows, metric.name)
         if key not in self._finals:
             final = forward(self.weights, batch.tokens).final
-            self._finals[key] = readings.at(batch, place, final)
+            self._finals[key] = places.pick(final)
         return self._finals[key]
 
     def _read(self, run: Run, batch: Batch, done: _Intervened, into: _Collected) -> None:
         for metric in self.metrics.values():
-            name, place = metric.name, metric.at
+            name = metric.name
             if metric.kl:
-                values = self._kl(run, batch, place, done.final)
+                values = self._kl(run, batch, metric, done.final)
             else:
                 values = readings.metric_values(self.weights, batch, metric, done.final)
             into.add_floats(into.metrics, name, batch, values)
             if run.top:
-                top = readings.top_tokens(self.weights, batch, place, done.final)
+                top = readings.top_tokens(self.weights, batch, metric, done.final)
                 into.add_integers(name, batch, top)
             if run.kl:
-                into.add_floats(into.kl, name, batch, self._kl(run, batch, place, done.final))
+                into.add_floats(into.kl, name, batch, self._kl(run, batch, metric, done.final))
         for reading in run.attention:
             mass = readings.attention_mass(batch, reading, done.patterns[reading.head])
             into.add_floats(into.attention, reading, batch, mass)
@@ -202,10 +225,26 @@ class Engine:
             metric, sent = self.metrics[share.metric], done.sent[share.element.node]
             values = readings.attribution(self.weights, batch, share, metric, sent, done.final)
             into.add_floats(into.attribution, share, batch, values)
+        for which in run.residual:
 
-    def _kl(self, run: Run, batch: Batch, place: Position, final: Tensor) -> Tensor:
-        model = self._model_final(run, batch, place)
-        return readings.kl_from(self.weights, model, readings.at(batch, place, final))
+            def measured(metric: Metric, residual: Tensor) -> Tensor:
+                if metric.kl:
+                    return self._kl(run, batch, metric, residual)
+                return readings.metric_values(self.weights, batch, metric, residual)
+
+            values = read_residual(self.weights, batch, which, done.after, self.metrics, measured)
+            into.add_floats(into.residual, which, batch, values)
+
+    def _kl(self, run: Run, batch: Batch, metric: Metric, final: Tensor) -> Tensor:
+        places = readings.places_of(batch, metric)
+        model = self._model_final(run, batch, metric, places)
+        return places.mean(readings.kl_from(self.weights, model, places.pick(final)))
+
+    def over(self, sets: Mapping[str, PromptSet], metrics: Mapping[str, Metric]) -> Engine:
+        """An engine that computes as this one does, over other prompts (for self-checks)."""
+        return type(self)(
+            self.weights, sets, metrics, batch_size=self.batch_size, executor=self.executor
+        )
 
     def outputs(self, batch: Batch) -> Outputs:
         """Every sender's output in an unmodified run on a batch (for scans and self-checks)."""
@@ -235,12 +274,14 @@ def _computing(weights: Weights) -> Iterator[None]:
 
 class _Intervened(NamedTuple):
     """One batch of a run: final residual [B, T, W]; patterns [B, T, T] of the heads and outputs
-    [B, T, W] of the senders that are read; what was written."""
+    [B, T, W] of the senders that are read; what was written; residuals [B, T, W] after every block,
+    where they are read."""
 
     final: Tensor
     patterns: Mapping[Head, Tensor]
     sent: Mapping[Head | Mlp | Input, Tensor]
     touched: Touched
+    after: tuple[Tensor, ...] = ()
 
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -256,6 +297,7 @@ class _Collected:
         self.kl: dict[str, Floats] = {}
         self.attention: dict[AttentionReading, Floats] = {}
         self.attribution: dict[AttributionReading, Floats] = {}
+        self.residual: dict[ResidualReading, Floats] = {}
 
     def add_floats(self, into: dict[_Key, Floats], key: _Key, batch: Batch, values: Tensor) -> None:
         if key not in into:
@@ -274,5 +316,6 @@ class _Collected:
             kl=self.kl,
             attention=self.attention,
             attribution=self.attribution,
+            residual=self.residual,
             touched=touched,
         )

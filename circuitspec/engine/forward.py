@@ -37,7 +37,7 @@ class Edits:
     `heads[l]`: mask [B, T, H], values [B, T, H, D] (z, before W_O). `mlps[l]`, `inputs`: mask
     [B, T], values [B, T, W]. `channels[l, c]`: mask [B, T, H], values [B, T, H, D] of q, k or v,
     held. `mlp_inputs[l]`, `final`: mask [B, T], residual values [B, T, W], held. `touched` counts
-    what was written to outputs.
+    what was written, and what of it differs from the run without.
     """
 
     heads: dict[int, list[Written]] = field(default_factory=dict)
@@ -49,17 +49,23 @@ class Edits:
     touched: Touched = field(default_factory=Touched)
 
     def write(self, value: Tensor, written: Collection[Written]) -> Tensor:
-        """`value` with `written` put in, counting what changed. The last axis is features."""
+        """`value` with `written` put in, and counted. The last axis is features."""
         for mask, new, counted in written:
-            if not counted:
-                value = torch.where(mask[..., None], new, value)
-                continue
-            differs = (new != value) & mask[..., None]
-            changed = int(differs.any(-1).sum())
-            largest = float((new - value).abs()[differs].max()) if changed else 0.0
-            self.touched += Touched(written=int(mask.sum()), changed=changed, largest=largest)
+            if counted:
+                self.touched += Touched(written=int(mask.sum()))
             value = torch.where(mask[..., None], new, value)
         return value
+
+    def compare(self, mask: Tensor, new: Tensor, old: Tensor) -> None:
+        """Count where values that are to be written differ from those of the run without them.
+
+        That run is under the same knock-outs. Where nothing differs from it nothing differs in the
+        intervened run either: by induction over layers both are the same.
+        """
+        differs = (new != old) & mask[..., None]
+        changed = int(differs.any(-1).sum())
+        largest = float((new - old).abs()[differs].max()) if changed else 0.0
+        self.touched += Touched(changed=changed, largest=largest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

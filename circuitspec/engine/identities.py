@@ -86,7 +86,7 @@ class Probes:
             "prompts": PromptSet(name="prompts", prompts=own),
             "swapped": PromptSet(name="swapped", prompts=swapped),
         }
-        self.engine = type(engine)(engine.weights, sets, metrics, batch_size=engine.batch_size)
+        self.engine = engine.over(sets, metrics)
 
     @staticmethod
     def metric(probe: int, place: Position) -> str:

@@ -12,7 +12,7 @@ from circuitspec.engine.runs import Path
 from circuitspec.engine.sources import Outputs
 from circuitspec.engine.writes import masks_by_node
 from circuitspec.language.nodes import INPUT, Channel, Head, HeadIndex, Layer, Logits, Mlp, Position
-from circuitspec.model.weights import Weights
+from circuitspec.model.weights import BlockWeights, Weights
 
 
 def hold_receivers(
@@ -50,43 +50,53 @@ def hold_receivers(
             for channel, positions in receivers.get(head, {}).items()
         ]
         if asked:
-            normed = block.ln1(clean.pre[layer] + moved)
-            values = {
-                channel: kernels.project(block, channel, normed, None)
-                for channel in {channel for _, channel, _ in asked}
-            }
+            read_by = {channel for _, channel, _ in asked}
+            old = _channels(block, clean.pre[layer], read_by)
+            new = _channels(block, clean.pre[layer] + moved, read_by)
         for head, channel, positions in asked:
             mask = batch.union_mask(positions)
-            _hold(edits, layer, channel, head.index, mask, values[channel])
+            _hold(edits, layer, channel, head.index, mask, new[channel])
+            here = head.index
+            edits.compare(mask, new[channel][:, :, here], old[channel][:, :, here])
         before = moved
         for head in heads:
             if head in senders:
-                old = clean.z[layer][:, :, head.index]
-                change = send(counterfactual.value(head), old, senders[head])
+                own = clean.z[layer][:, :, head.index]
+                change = send(counterfactual.value(head), own, senders[head])
                 moved = moved + change @ block.w_o[head.index]
         if block.mlp is None:
             continue
         mlp = Mlp(Layer(layer))
         read = clean.mid[layer] + (before if weights.shape.parallel else moved)
         for positions in receivers.get(mlp, {}).values():
-            edits.mlp_inputs[layer] = Written(batch.union_mask(positions), read)
+            mask = batch.union_mask(positions)
+            edits.mlp_inputs[layer] = Written(mask, read)
+            edits.compare(mask, read, clean.mid[layer])
         frozen = clean.mlps[layer]
         assert frozen is not None
         assert block.ln2 is not None
-        new = frozen
+        out = frozen
         if path.through == "mlps":
-            new = kernels.mlp_output(block.mlp, block.ln2(read))
+            out = kernels.mlp_output(block.mlp, block.ln2(read))
             for mask, value, _ in given.mlps.get(layer, ()):
-                new = torch.where(mask[..., None], value, new)
+                out = torch.where(mask[..., None], value, out)
         if mlp in senders:
             change = send(counterfactual.value(mlp), frozen, senders[mlp])
-            new = torch.where(senders[mlp][..., None], frozen + change, new)
-        moved = moved + (new - frozen)
+            out = torch.where(senders[mlp][..., None], frozen + change, out)
+        moved = moved + (out - frozen)
     for node, channels in receivers.items():
         if isinstance(node, Logits):
             for positions in channels.values():
-                edits.final = Written(batch.union_mask(positions), clean.final + moved)
+                mask = batch.union_mask(positions)
+                edits.final = Written(mask, clean.final + moved)
+                edits.compare(mask, clean.final + moved, clean.final)
     return edits, written
+
+
+def _channels(block: BlockWeights, x: Tensor, asked: set[Channel]) -> dict[Channel, Tensor]:
+    """q, k or v of every head from a residual [B, T, W]: [B, T, H, D] each."""
+    normed = block.ln1(x)
+    return {channel: kernels.project(block, channel, normed, None) for channel in asked}
 
 
 def _by_node(path: Path) -> dict[Head | Mlp | Logits, dict[Channel, list[Position]]]:

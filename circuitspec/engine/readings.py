@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from circuitspec.engine import kernels
-from circuitspec.engine.batches import Batch
+from circuitspec.engine.batches import Batch, indices_at
 from circuitspec.engine.runs import AttentionReading, AttributionReading, EngineError
 from circuitspec.language.nodes import Position
 from circuitspec.model.weights import NormWeights, Weights
@@ -20,24 +21,100 @@ def at(batch: Batch, position: Position, x: Tensor) -> Tensor:
     return x[torch.arange(x.shape[0], device=x.device), batch.index(position)]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Where a metric is read in a batch: row and token index of each of P places, int64 [P].
+
+    `prompts` are those of the places; `counts`, where any prompt has several places, say how many
+    each has: the metric is the mean over them.
+    """
+
+    rows: Tensor
+    indices: Tensor
+    prompts: tuple[Prompt, ...]
+    counts: tuple[int, ...] | None = None
+
+    def pick(self, x: Tensor) -> Tensor:
+        """The vectors of `x` [B, T, W] at every place: [P, W]."""
+        return x[self.rows, self.indices]
+
+    def mean(self, values: Tensor) -> Tensor:
+        """One value a prompt [B] from one a place [P]."""
+        if self.counts is None:
+            return values
+        return torch.stack([part.mean(0) for part in torch.split(values, list(self.counts))])
+
+
+def is_plain(metric: Metric, prompts: Iterable[Prompt]) -> bool:
+    """Whether a metric is read at one token of each prompt, and of answers of the prompt."""
+    if metric.until is not None or any(term.next_token for term in metric.terms):
+        return False
+    return all(len(indices_at(prompt, metric.at)) == 1 for prompt in prompts)
+
+
+def places_of(batch: Batch, metric: Metric) -> Places:
+    """Where `metric` is read in `batch`."""
+    device = batch.tokens.device
+    if is_plain(metric, batch.prompts):
+        rows = torch.arange(len(batch.prompts), device=device)
+        return Places(rows, batch.index(metric.at), batch.prompts)
+    found = [metric_places(metric, prompt) for prompt in batch.prompts]
+    return Places(
+        torch.tensor([i for i, indices in enumerate(found) for _ in indices], device=device),
+        torch.tensor([index for indices in found for index in indices], device=device),
+        tuple(p for p, indices in zip(batch.prompts, found, strict=True) for _ in indices),
+        tuple(len(indices) for indices in found),
+    )
+
+
+def metric_places(metric: Metric, prompt: Prompt) -> tuple[int, ...]:
+    """`metric.places(prompt)`, with what only the data can show turned into EngineError."""
+    indices_at(prompt, metric.at)
+    if metric.until is not None:
+        indices_at(prompt, metric.until)
+    found = metric.places(prompt)
+    if not found:
+        raise EngineError(
+            f"{metric.name} is read from {metric.at} to {metric.until}, which is no token of "
+            f"prompt {prompt.index}"
+        )
+    last = len(prompt.tokens) - 1
+    if any(term.next_token for term in metric.terms) and found[-1] >= last:
+        raise EngineError(
+            f"{metric.name} is of the token that follows, and nothing follows the last token of "
+            f"prompt {prompt.index}"
+        )
+    return found
+
+
 def metric_values(weights: Weights, batch: Batch, metric: Metric, final: Tensor) -> Tensor:
     """The metric on each prompt from final residuals [B, T, W]: float64 [B].
 
     A metric of plain logits computes only the logits of the tokens it names.
     """
-    residual = at(batch, metric.at, final)
-    total = torch.zeros(len(batch.prompts), dtype=torch.float64, device=final.device)
+    places = places_of(batch, metric)
+    residual = places.pick(final)
+    total = torch.zeros(len(places.prompts), dtype=torch.float64, device=final.device)
     whole: Tensor | None = None
     if any(term.quantity != "logit" for term in metric.terms):
         whole = kernels.logits(weights, residual).double()
     for term in metric.terms:
-        tokens, counted = answer_tokens(batch.prompts, term, final.device)
+        tokens, counted = answers_at(places, term)
         if whole is None:
             named = kernels.logits(weights, residual, tokens).double()
         else:
             named = _quantity(term, whole, tokens)
         total = total + term.coefficient * torch.where(counted, named, 0.0).sum(-1)
-    return total
+    return places.mean(total)
+
+
+def answers_at(places: Places, term: MetricTerm) -> tuple[Tensor, Tensor]:
+    """The tokens that a term sums over at each place, and which count: as `answer_tokens`."""
+    if not term.next_token:
+        return answer_tokens(places.prompts, term, places.rows.device)
+    following = [p.tokens[i + 1] for p, i in zip(places.prompts, places.indices, strict=True)]
+    tokens = torch.tensor(following, device=places.rows.device)[:, None]
+    return tokens, torch.ones_like(tokens, dtype=torch.bool)
 
 
 def _quantity(term: MetricTerm, whole: Tensor, tokens: Tensor) -> Tensor:
@@ -69,13 +146,18 @@ def answer_tokens(
     return tokens, counted
 
 
-def top_tokens(weights: Weights, batch: Batch, position: Position, final: Tensor) -> Tensor:
-    """The most likely token over the whole vocabulary at a position: int64 [B]."""
-    return kernels.logits(weights, at(batch, position, final)).argmax(-1)
+def top_tokens(weights: Weights, batch: Batch, metric: Metric, final: Tensor) -> Tensor:
+    """The most likely token over the whole vocabulary where a metric is read, at the last place if
+    there are several: int64 [B]."""
+    places = places_of(batch, metric)
+    residual = places.pick(final)
+    if places.counts is not None:
+        residual = torch.stack([part[-1] for part in torch.split(residual, list(places.counts))])
+    return kernels.logits(weights, residual).argmax(-1)
 
 
 def kl_from(weights: Weights, model: Tensor, run: Tensor) -> Tensor:
-    """KL(model ‖ run) over the vocabulary, in nats, from final residuals [B, W]: float64 [B]."""
+    """KL(model ‖ run) over the vocabulary, in nats, from final residuals [P, W]: float64 [P]."""
     p = kernels.logits(weights, model).double().log_softmax(-1)
     q = kernels.logits(weights, run).double().log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
@@ -107,14 +189,15 @@ def attribution(
         raise EngineError(f"{metric.name} is not a sum of logits, so nothing can be attributed")
     # The element's place need not be the metric's: only what is written there reaches it directly.
     lives = batch.mask(reading.element.position)
-    value = at(batch, metric.at, torch.where(lives[..., None], sent, 0.0))
-    scaled = frozen_norm(weights.ln_final, value, at(batch, metric.at, final))
+    places = places_of(batch, metric)
+    value = places.pick(torch.where(lives[..., None], sent, 0.0))
+    scaled = frozen_norm(weights.ln_final, value, places.pick(final))
     direction = torch.zeros_like(scaled, dtype=torch.float64)
     for term in metric.terms:
-        tokens, counted = answer_tokens(batch.prompts, term, scaled.device)
+        tokens, counted = answers_at(places, term)
         columns = torch.where(counted[..., None], weights.unembed.T[tokens].double(), 0.0)
         direction = direction + term.coefficient * columns.sum(1)
-    return (scaled.double() * direction).sum(-1)
+    return places.mean((scaled.double() * direction).sum(-1))
 
 
 def frozen_norm(norm: NormWeights, value: Tensor, residual: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from circuitspec.engine.batches import indices_at
 from circuitspec.engine.lens import refuse_reading
+from circuitspec.engine.readings import metric_places
 from circuitspec.engine.runs import EngineError, Means, Noised, Replace, Rows, Run, Source, Write
 from circuitspec.hypothesis.records import Edge
 from circuitspec.hypothesis.shape import ModelShape
@@ -97,6 +97,8 @@ def refuse_metric(metric: Metric, prompts: PromptSet, shape: ModelShape) -> None
     be empty in all of them.
     """
     for term in metric.terms:
+        if term.next_token:
+            continue
         named = 0
         for prompt in prompts:
             if term.answer not in prompt.answers:
@@ -114,12 +116,7 @@ def refuse_metric(metric: Metric, prompts: PromptSet, shape: ModelShape) -> None
         if not named:
             raise EngineError(f"{term.answer} names no token in any prompt of {prompts.name}")
     for prompt in prompts:
-        found = len(indices_at(prompt, metric.at))
-        if found != 1:
-            raise EngineError(
-                f"{metric.name} is read at {metric.at}, which is {found} tokens in prompt "
-                f"{prompt.index} of {prompts.name}"
-            )
+        metric_places(metric, prompt)
 
 
 def known_set(name: str, sets: Mapping[str, PromptSet]) -> PromptSet:

@@ -115,10 +115,9 @@ def _forward_agrees(
         logits = _plain_logits(model, prompts)
         at = places(engine)
         want = {
-            (i, place): logits[i][index].double()
+            (i, place): logits[i][list(prompt.at(place))].double().mean(0)
             for i, prompt in enumerate(prompts)
             for place in at
-            for index in prompt.at(place)
         }
         for row in want.values():
             squares, count = squares + float(row.square().sum()), count + row.numel()

@@ -125,6 +125,15 @@ class Sources:
             case Noised():
                 return self._noised(source, batch, given)
 
+    def without_writes(self, batch: Batch, given: tuple[Write, ...]) -> Outputs:
+        """The outputs on `batch` of the run that is only `given` its knock-outs."""
+        key = ("", tuple(p.tokens for p in batch.prompts), batch.rows, given)
+        if key in self._recordings:
+            self._recordings.move_to_end(key)
+            return self._recordings[key]
+        edits = self._edits_for(batch, given, ())
+        return self._remember(key, Outputs.of(forward(self.weights, batch.tokens, edits)))
+
     def _zero(self, batch: Batch) -> Outputs:
         weights, (b, t) = self.weights, batch.tokens.shape
         zero = weights.embed.new_zeros

@@ -24,10 +24,11 @@ def edits_for(
     edits = Edits()
     for write in given:
         values = sources.values(write.source, batch, ())
-        _add_write(edits, sources.weights.shape, batch, write, values, counted=False)
+        _add_write(edits, sources.weights.shape, batch, write, values, None)
     for write in writes:
         values = sources.values(write.source, batch, given)
-        _add_write(edits, sources.weights.shape, batch, write, values, counted=True)
+        without = sources.without_writes(batch, given)
+        _add_write(edits, sources.weights.shape, batch, write, values, without)
     return edits
 
 
@@ -37,9 +38,10 @@ def _add_write(
     batch: Batch,
     write: Write,
     values: Outputs,
-    *,
-    counted: bool,
+    without: Outputs | None,
 ) -> None:
+    """Add a write; it is counted against the outputs `without` it, unless there are none."""
+    counted = without is not None
     listed = masks_by_node(batch, write.elements if isinstance(write, Replace) else write.live)
     heads: dict[int, Tensor] = {}
     mlps: dict[int, Tensor] = {}
@@ -54,6 +56,8 @@ def _add_write(
             case Input():
                 if isinstance(write, Replace):
                     edits.inputs.append(Written(mask, values.input, counted))
+                    if without is not None:
+                        edits.compare(mask, values.input, without.input)
     if isinstance(write, ReplaceAllBut):
         nothing = torch.zeros_like(batch.tokens, dtype=torch.bool)
         none = nothing[..., None].expand(-1, -1, shape.n_heads)
@@ -62,9 +66,13 @@ def _add_write(
             mlps = {layer: ~mlps.get(layer, nothing) for layer in range(shape.n_layers)}
     for number, mask in heads.items():
         edits.heads.setdefault(number, []).append(Written(mask, values.z[number], counted))
+        if without is not None:
+            edits.compare(mask, values.z[number], without.z[number])
     for number, mask in mlps.items():
         value = values.value(Mlp(Layer(number)))
         edits.mlps.setdefault(number, []).append(Written(mask, value, counted))
+        if without is not None:
+            edits.compare(mask, value, without.value(Mlp(Layer(number))))
 
 
 def masks_by_node(batch: Batch, elements: Iterable[Element]) -> dict[Head | Mlp | Input, Tensor]:

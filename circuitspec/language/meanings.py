@@ -81,8 +81,7 @@ CLAUSES: dict[str, str] = {
     "mean": "A cut output becomes its mean over the baseline's reference prompts.",
     "over": "What a mean is taken over; what a scrub draws from.",
     "batch": "One mean over all prompts and positions.",
-    "resample": "A cut output becomes that of a random prompt of the baseline. As a baseline: the "
-    "named slots redrawn.",
+    "resample": "A cut output becomes that of a random prompt of the baseline.",
     "counterfactual": "A cut output becomes that of the prompt's own counterfactual.",
     "noise": "Gaussian noise, in standard deviations of the embeddings.",
     "draws": "How many random draws are averaged for each prompt.",
@@ -149,6 +148,7 @@ FUNCTIONS: dict[str, str] = {
     "choose": "One of two, by a condition.",
     # features and values
     "token": "The token at a label.",
+    "position": "Where in the prompt a label stands.",
     "order": "The labels in the order in which they stand.",
     "equal": "Whether values are equal.",
     "count": "How many tokens are such a word, up to a position if `to` says so.",
@@ -169,6 +169,9 @@ FUNCTIONS: dict[str, str] = {
     "member": "Whether a word is in a list.",
     "draw": "So many words drawn from a list.",
     # baselines
+    "resample": "The named slots redrawn, all different from before and from each other.",
+    "template": "The same slots in another template.",
+    "noise": "Gaussian noise on the embeddings at some positions.",
     "swap": "Two slots with their values exchanged.",
     "set": "A slot at a stated value.",
     "shuffle": "Another prompt of the same template and length.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,23 @@ def test_a_place_that_cannot_be_written(run: Run, spec: Path) -> None:
     done = run("render", spec, "-o", spec / "inside.svg")
     assert done.code == 2
     assert "cannot write" in done.err
+
+
+def test_drawing_imports_nothing_heavy(spec: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from circuitspec.cli import main\n"
+            f"sys.argv = ['circuitspec', 'render', {str(spec)!r}]\n"
+            "try: main()\nexcept SystemExit: pass\n"
+            "heavy = {'torch', 'numpy', 'scipy', 'networkx', 'lark', 'pygls'}\n"
+            "sys.exit(sorted(heavy & set(sys.modules)) or None)",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("<svg")

@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from circuitspec.engine.engine import Engine
-
-# Whatever computes runs: (weights, prompt sets, metrics, batch_size=...) with `evaluate`.
-EXECUTORS: dict[str, Callable[..., Any]] = {"first": Engine}
+from .executors import EXECUTORS
 
 
 @pytest.fixture(scope="session", params=EXECUTORS)

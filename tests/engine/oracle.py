@@ -284,18 +284,18 @@ class _Part:
         done, sent = self.intervened()
         plain = slow.run(self.model, self.x).logits
         for metric in self.world.metrics.values():
-            places = index_of(self.prompts, metric.at)
-            logits = measures.at(done.logits, places)
-            model = measures.at(plain, places)
-            if metric.kl:
-                result.metrics[metric.name] = measures.kl(model, logits)
-            else:
-                result.metrics[metric.name] = self.metric(metric, logits)
-            result.margins[metric.name] = self.margin(metric, logits)
+            name, rows = metric.name, range(len(self.prompts))
+            where = [list(metric.places(prompt)) for prompt in self.prompts]
+            kl = [measures.kl(plain[i, where[i]], done.logits[i, where[i]]).mean() for i in rows]
+            result.metrics[name] = torch.stack(
+                kl if metric.kl else [self.metric(metric, i, done.logits[i]) for i in rows]
+            )
+            last = torch.stack([done.logits[i, where[i][-1]] for i in rows])
+            result.margins[name] = self.margin(metric, last)
             if run.top:
-                result.top[metric.name] = measures.top_token(logits)
+                result.top[name] = measures.top_token(last)
             if run.kl:
-                result.kl[metric.name] = measures.kl(model, logits)
+                result.kl[name] = torch.stack(kl)
         for reading in run.attention:
             pattern = done.patterns[node_of(reading.head)]
             queries = index_of(self.prompts, reading.query)
@@ -317,20 +317,25 @@ class _Part:
             [self.model.W_U[:, list(p.answers[answer])].sum(-1) for p in self.prompts]
         )
 
-    def metric(self, metric: Metric, logits: Tensor) -> Tensor:
-        total = torch.zeros(len(self.prompts), dtype=logits.dtype)
-        for term in metric.terms:
-            for i, prompt in enumerate(self.prompts):
-                for answer in prompt.answers[term.answer]:
-                    one = torch.tensor([answer])
+    def metric(self, metric: Metric, row: int, logits: Tensor) -> Tensor:
+        """The metric of one prompt from its logits [pos, vocab]: the mean over its places."""
+        prompt, values = self.prompts[row], []
+        for place in metric.places(prompt):
+            total = torch.zeros((), dtype=logits.dtype)
+            for term in metric.terms:
+                named = (
+                    [prompt.tokens[place + 1]] if term.next_token else prompt.answers[term.answer]
+                )
+                for answer in named:
                     value = {
                         "logit": measures.pick,
                         "prob": measures.probability,
                         "log_prob": lambda x, t: -measures.cross_entropy(x, t),
                         "rank": measures.rank,
-                    }[term.quantity](logits[i : i + 1], one)
-                    total[i] += term.coefficient * value[0]
-        return total
+                    }[term.quantity](logits[place : place + 1], torch.tensor([answer]))
+                    total = total + term.coefficient * value[0]
+            values.append(total)
+        return torch.stack(values).mean()
 
     def margin(self, metric: Metric, logits: Tensor) -> Tensor:
         """Between the two largest logits, and from any answer to the nearest other token."""
@@ -338,7 +343,7 @@ class _Part:
         margin = best[:, 0] - best[:, 1]
         for i, prompt in enumerate(self.prompts):
             for term in metric.terms:
-                for answer in prompt.answers[term.answer]:
+                for answer in prompt.answers.get(term.answer, ()):
                     gaps = (logits[i] - logits[i, answer]).abs()
                     gaps[answer] = torch.inf
                     margin[i] = torch.minimum(margin[i], gaps.min())

@@ -80,16 +80,17 @@ def edges_of(shape: ModelShape, *positions: Position) -> list[Edge]:
     ]
 
 
-def sources(world: World) -> st.SearchStrategy[Source]:
+def sources(world: World, *, noise: bool = True) -> st.SearchStrategy[Source]:
     """Every kind of ablation value; rows are the counterfactuals or drawn from the reference."""
     means = st.sampled_from(["template", "position", "batch"])
     places = st.lists(st.sampled_from(PLACES), min_size=1, max_size=2)
+    noised = st.builds(Noised, places.map(tuple), st.sampled_from([0.3, 2.0]), st.integers(0, 9))
     return st.one_of(
         st.just(Zero()),
         means.map(lambda over: Means("reference:abc", over)),
         st.just(counterfactual(world)),
         st.integers(0, 9).map(lambda seed: resampled(world, seed)),
-        st.builds(Noised, places.map(tuple), st.sampled_from([0.3, 2.0]), st.integers(0, 9)),
+        *([noised] if noise else []),
     )
 
 
@@ -122,9 +123,11 @@ def _some(draw: st.DrawFn, things: list, shares: list[float]) -> frozenset:
 
 
 @st.composite
-def runs(draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind) -> Run:
+def runs(
+    draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind, *, noise: bool = True
+) -> Run:
     """One run of a kind, with knock-outs in force in half of them and something of each read."""
-    source = sources(world)
+    source = sources(world, noise=noise)
     writes: tuple[Write, ...] = ()
     edges, path = None, None
     if kind == "nodes":

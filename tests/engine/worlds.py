@@ -42,6 +42,21 @@ METRICS = {
         ),
         Metric(name="rank", terms=(MetricTerm(coefficient=1, quantity="rank", answer="IO"),)),
         Metric(name="divergence", kl=True, at=Position("IO")),
+        # read at several places of each prompt, a different number in each
+        Metric(
+            name="next_loss",
+            terms=(MetricTerm(coefficient=-1, quantity="log_prob", answer="", next_token=True),),
+            at=BOS,
+            until=S1,
+        ),
+        Metric(
+            name="middle",
+            terms=(
+                MetricTerm(coefficient=1, quantity="logit", answer="IO"),
+                MetricTerm(coefficient=-1, quantity="logit", answer="greater"),
+            ),
+            at=Position("MID", 0, "*"),
+        ),
     )
 }
 TOKENS = 37  # the smallest vocabulary of the tiny models, so that one world serves all
@@ -59,8 +74,15 @@ class World:
         return self.sets[name].prompts
 
 
-def world(seed: int, size: int = 4) -> World:
-    """Evaluation prompts, counterfactuals paired with them, and a reference set drawn apart."""
+PLAIN_METRICS = {n: m for n, m in METRICS.items() if n not in ("next_loss", "middle")}
+"""Those read at one token of each prompt, which is all that some executors know."""
+
+
+def world(seed: int, size: int = 4, *, plain: bool = True) -> World:
+    """Evaluation prompts, counterfactuals paired with them, and a reference set drawn apart.
+
+    `plain`: metrics are read at one token of each prompt.
+    """
     random = Random(seed)
     templates = [random.choice("ABC") for _ in range(size)]
     reference = sorted("AABBCC" + random.choice("ABC"), key=lambda _: random.random())
@@ -72,7 +94,7 @@ def world(seed: int, size: int = 4) -> World:
     return World(
         seed,
         {name: PromptSet(name=name, prompts=_prompts(random, of)) for name, of in sets.items()},
-        METRICS,
+        PLAIN_METRICS if plain else METRICS,
     )
 
 

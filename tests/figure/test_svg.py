@@ -13,6 +13,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from circuitspec.language.nodes import END
 from circuitspec.report.figure.layout import layout
 from circuitspec.report.figure.scene import Scene
 from circuitspec.report.figure.style import DARK, LIGHT, NAMES
@@ -43,6 +44,26 @@ hypothesis four {
   edge last -> logits
 }
 '''
+
+KEPT = """\
+circuitspec 1
+hypothesis kept {
+  task t {
+    template a "The {X} of {Y} is"
+    slot X, Y from names.english distinct one_token
+    metric m = logit(X)
+    metric n = logit(Y) at Y
+  }
+  role late  = a3.h1 @ END attends X, Y
+  role twice = a1.h1, a1.h2 @ (X, Y) attends (BOS, X)
+  keep m0 @ *
+  keep m2 @ END
+  edge input -> m0, twice.qkv
+  edge m0 -> late.kv, m2
+  edge twice -> late.k
+  edge late, m2 -> logits
+}
+"""
 
 ATTENDED = """\
 circuitspec 1
@@ -76,15 +97,16 @@ def scenes() -> dict[str, Scene]:
         "ioi_naive": scene_of_file("specs/ioi_gpt2.circuit", "ioi_naive"),
         "four_nodes": scene(FOUR_NODES),
         "attended": scene(ATTENDED),
+        "kept": scene(KEPT),
         "greater_than": scene_of_file("specs/tasks/greater_than.circuit"),
         "empty": scene("circuitspec 1 hypothesis h { }"),
     }
 
 
-ALL = ["ioi", "ioi_naive", "four_nodes", "attended", "greater_than", "empty"]
+ALL = ["ioi", "ioi_naive", "four_nodes", "attended", "kept", "greater_than", "empty"]
 
 
-@pytest.mark.parametrize("name", ["ioi", "four_nodes", "attended"])
+@pytest.mark.parametrize("name", ["ioi", "four_nodes", "attended", "kept"])
 def test_as_drawn_before(name: str, golden: SnapshotAssertion) -> None:
     assert to_svg(layout(scenes()[name])) == golden
 
@@ -180,3 +202,22 @@ def test_markup_in_names_is_escaped() -> None:
     text = to_svg(layout(scenes()["four_nodes"]))
     assert "<two>" not in text
     assert "&lt;two&gt;" in text
+
+
+def test_a_role_at_two_places_has_two_boxes_and_kept_nodes_only_where_edges_name_them() -> None:
+    shown = scenes()["kept"]
+    assert {(box.kind, box.id) for box in shown.boxes} == {
+        ("role", "late@END"),
+        ("role", "twice@X"),
+        ("role", "twice@Y"),
+        ("kept", "m0@*"),
+        ("kept", "m2@END"),
+    }
+    joined = {(b.source, b.target, "".join(b.channels)) for b in shown.bundles}
+    assert ("input@BOS", "twice@X", "kv") in joined
+    assert ("input@X", "twice@Y", "kv") in joined
+    assert ("input@X", "twice@X", "q") in joined
+    assert ("m0@*", "late@END", "kv") in joined
+    assert ("m0@*", "m2@END", "in") in joined
+    assert shown.logits == (END,), "nothing that lives at Y leads to the logits there"
+    assert [str(c.position) for c in shown.columns] == ["*", "BOS", "X", "Y", "END"]

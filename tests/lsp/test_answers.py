@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from circuitspec.language.meanings import CLAUSES, FUNCTIONS
 from circuitspec.lsp.completion import complete
 from circuitspec.lsp.hover import hover
 from tests.lsp.specs import SPEC, at, doc
@@ -25,6 +26,10 @@ from tests.lsp.specs import SPEC, at, doc
         ("late  = a2.|h3 @", ["head 3 of layer 2", "late (base), late (rival)"]),
         ("@ |END", ["last token"]),
         ("from |abc over", ["baseline abc = resample(IO, S1, S2)"]),
+        (
+            "slot place from nouns.ioi_places one_token\n    |metric",
+            ["**metric**: What is measured"],
+        ),
         ("refines |base", ["hypothesis base", "Two roles"]),
     ],
 )
@@ -35,6 +40,18 @@ def test_hover(mark: str, said: list[str]) -> None:
     for part in said:
         assert part in found[0]
     assert found[1].start <= offset <= found[1].end
+
+
+def test_a_word_before_a_bracket_is_a_function() -> None:
+    """`resample(` is a baseline; the keyword of the same name is an ablation value."""
+    text, offset = at("= |resample(")
+    called = hover(doc(text), offset)
+    assert called is not None
+    assert called[0] == f"**resample**(...): {FUNCTIONS['resample']}"
+    other = SPEC.replace("with mean from abc over template", "with resample from abc draws 2")
+    bare = hover(doc(other), other.index("resample from"))
+    assert bare is not None
+    assert bare[0] == f"**resample**: {CLAUSES['resample']}"
 
 
 def test_nothing_to_say_of_blank_space() -> None:

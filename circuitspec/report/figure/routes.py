@@ -55,6 +55,7 @@ class Wire:
 class _Goal:
     """A cell from which one step in a direction enters the target, and what this entry costs."""
 
+    bundle: Bundle
     x: int
     y: int
     step: Direction
@@ -132,11 +133,9 @@ class _Board:
         reached: dict[tuple[int, int], tuple[Cell, ...]] = {}
         left = sorted(bundles, key=lambda b: b.target)
         while left:
-            found = []
-            for bundle in left:
-                starts = list(self._starts(net)) if not reached else []
-                found.append((*self._search(starts, reached, self._goals(bundle)), bundle))
-            _, path, bundle = min(found, key=lambda f: (f[0], f[2].target))
+            starts = () if reached else tuple(self._starts(net))
+            goals = [goal for bundle in left for goal in self._goals(bundle)]
+            path, bundle = self._search(starts, reached, goals)
             left.remove(bundle)
             wires.append(Wire(bundle=bundle, net=net, path=path))
             for n, (x, y) in enumerate(path):
@@ -178,7 +177,7 @@ class _Board:
             columns = [n for n, c in enumerate(self.grid.columns) if str(c.position) == position]
             top = self.grid.height
             return [
-                _Goal(x=2 * lane + 1, y=top, step=UPWARD, cost=0.0)
+                _Goal(bundle=bundle, x=2 * lane + 1, y=top, step=UPWARD, cost=0.0)
                 for column in columns
                 for lane in self.grid.lanes_of(column)
             ]
@@ -188,20 +187,24 @@ class _Board:
         goals = []
         for row in range(spot.bottom, spot.top + 1) if rows is None else [rows[1]]:
             cost = 0.0 if from_the_side else UNUSUAL
-            goals.append(_Goal(x=x - 1, y=2 * row + 1, step=RIGHT, cost=cost))
-            goals.append(_Goal(x=x + 1, y=2 * row + 1, step=LEFT, cost=cost + 8))
+            y = 2 * row + 1
+            goals.append(_Goal(bundle=bundle, x=x - 1, y=y, step=RIGHT, cost=cost))
+            goals.append(_Goal(bundle=bundle, x=x + 1, y=y, step=LEFT, cost=cost + 8))
         if rows is None:
             cost = UNUSUAL if from_the_side else 0.0
-            goals.append(_Goal(x=x, y=2 * spot.bottom, step=UPWARD, cost=cost))
+            goals.append(_Goal(bundle=bundle, x=x, y=2 * spot.bottom, step=UPWARD, cost=cost))
         return goals
 
     def _search(
         self,
-        starts: list[tuple[float, Cell, State]],
+        starts: tuple[tuple[float, Cell, State], ...],
         reached: Mapping[tuple[int, int], tuple[Cell, ...]],
         goals: list[_Goal],
-    ) -> tuple[float, tuple[Cell, ...]]:
-        """Dijkstra's algorithm over (cell, direction); a path always exists, behind boxes if so."""
+    ) -> tuple[tuple[Cell, ...], Bundle]:
+        """The cheapest way to any goal, by Dijkstra's algorithm over (cell, direction).
+
+        There is always one, behind boxes where need be: gutters are never blocked.
+        """
         ends: dict[tuple[int, int], list[_Goal]] = {}
         for goal in goals:
             ends.setdefault((goal.x, goal.y), []).append(goal)
@@ -227,7 +230,9 @@ class _Board:
         best: tuple[float, State, _Goal] | None = None
         while queue:
             so_far, state = heapq.heappop(queue)
-            if so_far > cost[state] or (best is not None and so_far >= best[0]):
+            if best is not None and so_far >= best[0]:
+                break
+            if so_far > cost[state]:
                 continue
             x, y, heading = state
             for goal in ends.get((x, y), ()):
@@ -244,14 +249,14 @@ class _Board:
                     before[following] = state
                     leading.pop(following, None)
                     heapq.heappush(queue, (so_far + price, following))
-        assert best is not None, "gutters are never blocked, so there is a way up everywhere"
-        total, state, goal = best
+        assert best is not None, "gutters are never blocked"
+        _, state, goal = best
         path: list[Cell] = [(state[0] + goal.step[0] / 2, state[1] + goal.step[1] / 2)]
         while state not in leading:
             path.append((state[0], state[1]))
             state = before[state]
         path.append((state[0], state[1]))
-        return total, (*leading[state], *reversed(path))
+        return (*leading[state], *reversed(path)), goal.bundle
 
     def _moves(self, state: State) -> Iterator[tuple[State, float]]:
         x, y, heading = state

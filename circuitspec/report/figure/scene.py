@@ -98,8 +98,9 @@ def scene_of(hypothesis: Hypothesis) -> Scene:
     positions = [b.column for b in boxes]
     positions += [info.canonical(p) for b in boxes for p in b.attends]
     positions += [info.canonical(e.position) for e in used if isinstance(e.sender, Input)]
-    read = any(isinstance(e.receiver, Logits) for e in used)
-    logits = tuple(info.canonical(p) for p in info.logit_positions()) if read else ()
+    reached = {bundle.target for bundle in bundles}
+    read_at = (info.canonical(p) for p in info.logit_positions())
+    logits = tuple(p for p in dict.fromkeys(read_at) if f"logits@{p}" in reached)
     columns = tuple(
         Column(position=p, words=words_at(p, info))
         for p in reading_order((*positions, *logits), info)
