@@ -1,4 +1,4 @@
-"""What all tests share: one thread for models this small, so that workers do not get in each other's way."""
+"""What all tests share: one thread, so that workers do not get in each other's way."""
 
 from __future__ import annotations
 
