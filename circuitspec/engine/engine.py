@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
-from circuitspec.engine.compiled.compiled import Compiled
 from circuitspec.engine.edges import forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.lens import between, read_residual
@@ -47,9 +45,6 @@ DEFAULT_BATCH = 64
 """Prompts at once. Another size moves figures by rounding only; a result records the one used."""
 
 Progress = Callable[[int, int], None]
-Executor = Literal["compiled", "dense"]
-"""`compiled` computes all runs of a call together; what it does not cover is left to `dense`, one
-run at a time with masks."""
 
 
 class Engine:
@@ -67,7 +62,6 @@ class Engine:
         metrics: Mapping[str, Metric],
         *,
         batch_size: int = DEFAULT_BATCH,
-        executor: Executor = "dense",
     ) -> None:
         self.weights = weights
         self.sets = dict(sets)
@@ -86,10 +80,6 @@ class Engine:
             batch_size,
             lambda batch, given, writes: edits_for(self._sources, batch, given, writes),
         )
-        self._compiled = Compiled(
-            weights, self.sets, self.metrics, self._sources, batch_size=batch_size
-        )
-        self.executor = executor
 
     def evaluate(self, runs: Iterable[Run], progress: Progress | None = None) -> list[Readings]:
         """The readings of each run, in order."""
@@ -98,14 +88,7 @@ class Engine:
         with torch.inference_mode(), _computing(self.weights):
             for run in todo:
                 self._refuse(run)
-            together: list[Run] = []
-            if self.executor == "compiled":
-                together = [run for run in todo if self._compiled.covers(run)]
-            for run, found in self._compiled.evaluate(together).items():
-                planned = self._planned(run, self._asked(run))
-                self._done[run] = replace(found, touched=with_plan(found.touched, planned))
-            alone = [run for run in todo if run not in self._done]
-            for done, run in enumerate(alone, start=len(todo) - len(alone)):
+            for done, run in enumerate(todo):
                 self._done[run] = self._compute(run)
                 if progress is not None:
                     progress(done + 1, len(todo))

@@ -1,1 +1,0 @@
-"""The executor of a plan: all runs of a call at once, every distinct instance once."""
