@@ -225,9 +225,7 @@ class Engine:
 
     def over(self, sets: Mapping[str, PromptSet], metrics: Mapping[str, Metric]) -> Engine:
         """An engine that computes as this one does, over other prompts (for self-checks)."""
-        return type(self)(
-            self.weights, sets, metrics, batch_size=self.batch_size, executor=self.executor
-        )
+        return type(self)(self.weights, sets, metrics, batch_size=self.batch_size)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Every sender's output in an unmodified run on a batch (for scans and self-checks)."""

@@ -42,7 +42,6 @@ from circuitspec.language.nodes import (
     Position,
 )
 
-from .executors import EXECUTORS
 from .models import NAMES, model
 from .strategies import counterfactual, edges_of
 from .worlds import World, world
@@ -332,7 +331,6 @@ class WrongSum(Spoiled):
         )
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize(
     ("bug", "caught_by"),
     [
@@ -351,11 +349,11 @@ class WrongSum(Spoiled):
     ],
 )
 def test_an_engine_that_does_something_else_is_caught(
-    executor: Any, bug: type[Spoiled], caught_by: set[str]
+    bug: type[Spoiled], caught_by: set[str]
 ) -> None:
     """Though it says that all was done as planned."""
     weights = model("gpt2").weights(torch.float32)
-    engine = bug(weights, PLACE.sets, PLACE.metrics, batch_size=4, executor=executor)
+    engine = bug(weights, PLACE.sets, PLACE.metrics, batch_size=4)
     checks = check(engine)
     assert failed(checks) >= caught_by
     assert checks[PLANNED].passed
@@ -370,7 +368,6 @@ def dense(name: str = "gpt2") -> Engine:
         PLACE.sets,
         PLACE.metrics,
         batch_size=4,
-        executor="dense",
     )
 
 
@@ -473,7 +470,7 @@ def test_an_architecture_misread(name: str, change: dict[str, Any]) -> None:
         return replace(block, **change)
 
     misread = replace(weights, blocks=tuple(wrong(block) for block in weights.blocks))
-    engine = Engine(misread, PLACE.sets, PLACE.metrics, executor="dense")
+    engine = Engine(misread, PLACE.sets, PLACE.metrics)
     checks = check(engine, name)
     assert failed(checks) == {FORWARD, HOOKS}
 

@@ -575,9 +575,7 @@ def test_recordings_are_bounded_and_recomputed_to_the_same_bits() -> None:
     place: World = world(4, size=8)
     run = Run("evaluation", writes=(Replace(those((m(0), END)), counterfactual(place)),))
     weights = model("gpt2").weights(torch.float32)
-    roomy, tight = (
-        Engine(weights, place.sets, place.metrics, batch_size=2, executor="dense") for _ in range(2)
-    )
+    roomy, tight = (Engine(weights, place.sets, place.metrics, batch_size=2) for _ in range(2))
     tight._sources.capacity = 1
     (one,), (two,) = roomy.evaluate([run]), tight.evaluate([run])
     assert len(roomy._sources._recordings) > 1 == len(tight._sources._recordings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,3 +41,30 @@ def test_an_expression_keeps_its_shape(expression: s.Expr) -> None:
     assert isinstance(task, s.Task)
     assert task.statements is not None
     assert task.statements[0] == s.Metric(name=s.Name(text="m"), value=expression)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A - (B - C)",
+        "A - (B + C)",
+        "A / (B * C)",
+        "A * (B mod C)",
+        "(A + B) * C",
+        "-(A + B)",
+        "(-A) at P",
+        "(A at P) at Q",
+        "(A == B) == (C < D)",
+        "(A < B) + C",
+        "f(A at (P+1), x = A == B)",
+    ],
+)
+def test_parentheses_that_are_needed_are_written(text: str) -> None:
+    spec, diagnostics = parse(f"circuitspec 1\ntask t {{ metric m = {text} }}")
+    assert diagnostics == ()
+    (task,) = spec.statements
+    assert isinstance(task, s.Task)
+    assert task.statements is not None
+    (metric,) = task.statements
+    assert isinstance(metric, s.Metric)
+    assert print_expr(metric.value) == text
