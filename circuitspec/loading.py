@@ -161,7 +161,8 @@ def _tasks(
     tasks: dict[str, TaskData | None] = {}
     for rivals in sharing.values():
         used = tuple(dict.fromkeys(name for rival in rivals for name in names_used(rival)))
-        task = _task(rivals[0], used, base_dir, found, unseen, few=few, seed=seed)
+        most = most_prompts(rivals)
+        task = _task(rivals[0], used, most, base_dir, found, unseen, few=few, seed=seed)
         tasks |= {rival.name: task for rival in rivals}
     return tasks
 
@@ -169,6 +170,7 @@ def _tasks(
 def _task(
     hypothesis: Hypothesis,
     used: tuple[str, ...],
+    most: int | None,
     base_dir: Path,
     found: list[Diagnostic],
     unseen: list[str],
@@ -191,9 +193,22 @@ def _task(
     if few:
         found += check_task(stated, base_dir=base_dir, used=used)
         stated = sampling_few(stated)
-    task, mistakes = build(stated, tokenizer, base_dir=base_dir, seed=seed, used=used)
+    task, mistakes = build(
+        stated,
+        tokenizer,
+        base_dir=base_dir,
+        seed=seed,
+        evaluation=None if few else most,
+        used=used,
+    )
     found += mistakes
     return None if few else task
+
+
+def most_prompts(hypotheses: Iterable[Hypothesis]) -> int | None:
+    """The most prompts that a claim which samples until decided may take; None without one."""
+    caps = (claim.at_most for each in hypotheses for claim in each.claims)
+    return max((cap for cap in caps if cap is not None), default=None)
 
 
 def sampling_few(task: Task) -> Task:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from circuitspec.claims import kinds
-from circuitspec.claims.context import EVALUATION, Context
+from circuitspec.claims.context import CONTROLS, EVALUATION, Context
+from circuitspec.claims.measured import Measured
 from circuitspec.engine.engine import DEFAULT_BATCH, Engine
 from circuitspec.engine.runs import EngineError, Run
 from circuitspec.engine.self_checks import run_self_checks
@@ -19,6 +20,7 @@ from circuitspec.hypothesis.circuit import circuit_of
 from circuitspec.hypothesis.records import Circuit, Claim, Hypothesis
 from circuitspec.judge import judging, rules
 from circuitspec.judge.competence import competence
+from circuitspec.judge.facts import Facts
 from circuitspec.judge.records import (
     ClaimResult,
     HypothesisResult,
@@ -29,7 +31,7 @@ from circuitspec.judge.records import (
 )
 from circuitspec.judge.rules import Verdict
 from circuitspec.language.diagnostics import Diagnostic, has_errors
-from circuitspec.loading import Bound, load_spec, names_used, task_tokenizer
+from circuitspec.loading import Bound, load_spec, most_prompts, names_used, task_tokenizer
 from circuitspec.model.load import LoadedModel, load
 from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.build import build
@@ -239,7 +241,14 @@ def _task(
     if model.tokenizer is not None:
         tokenizer = task_tokenizer(ModelTokenizer(tokenizer=model.tokenizer, bos_id=model.bos_id))
     used = tuple(names_used(hypothesis))
-    return build(hypothesis.task, tokenizer, base_dir=path.parent, seed=seed, used=used)
+    return build(
+        hypothesis.task,
+        tokenizer,
+        base_dir=path.parent,
+        seed=seed,
+        evaluation=most_prompts((hypothesis,)),
+        used=used,
+    )
 
 
 def _seeds(job: _Job, options: Options) -> range:
@@ -263,28 +272,21 @@ def prompt_sets(task: TaskData) -> dict[str, PromptSet]:
 
 def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
     """Measure and judge every claim of one hypothesis, and check the run itself."""
-    weights = job.model.weights.to(dtype=getattr(torch, dtype))
-    engine = Engine(
-        weights,
-        prompt_sets(job.task),
-        job.task.metrics,
-        batch_size=options.batch_size or DEFAULT_BATCH,
-    )
-    context = Context(
-        hypothesis=job.hypothesis,
-        circuit=job.circuit,
-        task=job.task,
-        engine=engine,
-        seed=job.task.seed,
-    )
+    context = _context(job, job.task.first(job.task.stated), options, dtype)
+    engine = context.engine
     competent, facts = competence(context)
     claims: list[ClaimResult] = []
     runs: list[Run] = []
     close = False
+    forwards = 0.0
     for claim in job.claims:
         try:
             runs += kinds.runs(claim, context)
-            judged = judging.judge(claim, kinds.measure(claim, context), facts)
+            if claim.at_most is not None and not facts.exact:
+                judged, spent = _until_decided(claim, claim.at_most, job, options, dtype)
+                forwards += spent
+            else:
+                judged = judging.judge(claim, kinds.measure(claim, context), facts)
         except EngineError as error:
             claims.append(judging.invalid(claim, str(error)))
             continue
@@ -311,7 +313,7 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
             processing=provenance.processing,
             transformer_lens=provenance.transformer_lens,
             torch=provenance.torch,
-            device=str(weights.device),
+            device=str(engine.weights.device),
         ),
         n_nodes=len({element.node for element in job.circuit.members}),
         n_edges=len(job.circuit.edges),
@@ -325,4 +327,38 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
         notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),
     )
-    return _Decided(result=result, close=close, forwards=engine.forwards)
+    return _Decided(result=result, close=close, forwards=engine.forwards + forwards)
+
+
+def _context(job: _Job, task: TaskData, options: Options, dtype: str) -> Context:
+    """What every claim of a hypothesis works with, on the prompts of `task`."""
+    engine = Engine(
+        job.model.weights.to(dtype=getattr(torch, dtype)),
+        prompt_sets(task),
+        task.metrics,
+        batch_size=options.batch_size or DEFAULT_BATCH,
+    )
+    return Context(
+        hypothesis=job.hypothesis, circuit=job.circuit, task=task, engine=engine, seed=task.seed
+    )
+
+
+def _until_decided(
+    claim: Claim, cap: int, job: _Job, options: Options, dtype: str
+) -> tuple[judging.Judged, float]:
+    """A claim judged on as many prompts as it takes, and what that cost in plain forwards of the
+    prompts that the spec states."""
+    stated = job.task.stated or len(job.task.evaluation)
+    contexts = {}
+
+    def look(n: int) -> tuple[Measured, Facts]:
+        context = replace(_context(job, job.task.first(n), options, dtype), controls=0)
+        contexts[n] = context
+        _, facts = competence(context, cap)
+        return kinds.measure(claim, context), facts
+
+    def whole(n: int) -> Measured:
+        return kinds.measure(claim, replace(contexts[n], controls=CONTROLS))
+
+    judged = judging.judge_until_decided(claim, look, whole, cap)
+    return judged, sum(c.engine.forwards * n / stated for n, c in contexts.items())

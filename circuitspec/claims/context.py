@@ -39,6 +39,9 @@ from circuitspec.task.records import Metric, TaskData
 
 EVALUATION = "evaluation"
 
+CONTROLS = 5
+"""Random circuits of each kind that a faithfulness claim is set against, where none is said."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
@@ -54,7 +57,7 @@ class Context:
     task: TaskData
     engine: Engine
     seed: int
-    controls: int = 5
+    controls: int = CONTROLS
     progress: Callable[[int, int], None] | None = None
     _rows: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
 

@@ -14,8 +14,10 @@ from circuitspec.judge.facts import Facts, interval_of
 LEVEL = 95.0
 
 
-def competence(context: Context) -> tuple[Mapping[str, Any], Facts]:
+def competence(context: Context, cap: int | None = None) -> tuple[Mapping[str, Any], Facts]:
     """The model's mean metrics and accuracy with 95% intervals, and what judging needs of them.
+
+    `cap`: these are the first of at most so many prompts, looked at as they come.
 
     A model whose interval of m(M) contains 0 is not competent: relative requirements are invalid.
     """
@@ -27,6 +29,7 @@ def competence(context: Context) -> tuple[Mapping[str, Any], Facts]:
         exact=task.enumerated,
         seed=context.seed,
         competent={},
+        cap=cap,
     )
     model = context.evaluate([context.model_run()])[0]
     found: dict[str, Any] = {"n": len(task.evaluation), "level": LEVEL, "metrics": {}}

@@ -11,6 +11,7 @@ from circuitspec.claims.measured import Series
 from circuitspec.engine.runs import Floats
 from circuitspec.judge.contrast import Linear
 from circuitspec.judge.intervals import Interval, enumerated, mean_intervals, share_interval
+from circuitspec.judge.sequential import sequence_intervals
 
 IntervalAt = Callable[[float], Interval]
 """From a level in percent to the interval at that level."""
@@ -21,7 +22,9 @@ class Facts:
     """What judging needs beside the measures: the sample's design and the model's competence.
 
     `strata` numbers each evaluation prompt's template; `exact`: the prompts are the whole
-    population. `competent` says, per metric, whether the model's mean is clearly not 0.
+    population. `competent` says, per metric, whether the model's mean is clearly not 0. `cap`: the
+    prompts are the first of at most so many, and intervals must hold however often they are looked
+    at (`until decided`).
     """
 
     strata: tuple[int, ...]
@@ -29,6 +32,7 @@ class Facts:
     exact: bool
     seed: int
     competent: Mapping[str, bool]
+    cap: int | None = None
 
     @property
     def n(self) -> int:
@@ -38,7 +42,15 @@ class Facts:
     def intervals(self, values: Floats, rows: tuple[int, ...] | None = None) -> IntervalAt:
         """Intervals of the mean of `values` at any level, resampled within template."""
         strata = np.array(self.strata if rows is None else [self.strata[r] for r in rows])
+        if self.cap is not None:
+            return sequence_intervals(values, strata, cap=self.cap)
         return mean_intervals(values, strata, seed=self.seed, population=self.exact)
+
+    def share(self, values: Floats, exact: bool) -> IntervalAt:
+        """Intervals of a share at any level; `exact` where it is the whole population's."""
+        if self.cap is not None and not exact:
+            return sequence_intervals(values, cap=self.cap, share=True)
+        return lambda level: share_interval(values, level, population=exact)
 
 
 def interval_of(contrast: Linear, series: Mapping[str, Series], facts: Facts) -> IntervalAt:
@@ -48,7 +60,7 @@ def interval_of(contrast: Linear, series: Mapping[str, Series], facts: Facts) ->
     if len(contrast.terms) == 1 and contrast.constant == 0.0:
         ((name, coefficient),) = contrast.terms.items()
         if series[name].share and coefficient == 1.0 and np.isfinite(values).all():
-            return lambda level: share_interval(values, level, population=exact)
+            return facts.share(values, exact)
     if exact:
         whole = enumerated(values)
         return lambda level: whole

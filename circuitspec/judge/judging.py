@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from circuitspec.claims.calls import call_key
 from circuitspec.claims.measured import Arm, Measured, Series
 from circuitspec.engine.runs import EngineError
 from circuitspec.hypothesis.records import Claim, Requirement
-from circuitspec.judge import many, rules, validity
+from circuitspec.judge import many, rules, sequential, validity
 from circuitspec.judge.contrast import AtLeast, Linear, Size, Statement, statement
 from circuitspec.judge.facts import Facts, interval_of
 from circuitspec.judge.intervals import Interval
@@ -29,18 +29,74 @@ class Judged:
 
 def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
     """The claim's verdict from its measures."""
-    results: list[RequirementResult] = []
-    close = False
+    ruled = requirements(claim, measured, facts)
+    return concluded(claim, measured, ruled)
+
+
+def judge_until_decided(
+    claim: Claim,
+    look: Callable[[int], tuple[Measured, Facts]],
+    whole: Callable[[int], Measured],
+    cap: int,
+) -> Judged:
+    """The claim's verdict from as many prompts as it takes, at most `cap`.
+
+    `look(n)` measures the claim on the first n prompts; its facts have the cap. A requirement that
+    a look decided keeps that verdict with its numbers. `whole(n)` is what the result prints of the
+    last look: it may measure more (controls) than deciding needs.
+    What a wide interval alone forbids (a model whose metric may yet be 0) is undecided.
+    Raises EngineError for a claim that has other requirements at every look.
+    """
+    if claim.completeness is not None and claim.completeness.greedy is not None:
+        raise EngineError(
+            "a greedy search finds other sets on more prompts: give it a claim of its own, "
+            "without `until decided`"
+        )
+
+    def ruled(n: int) -> list[Ruled]:
+        return requirements(claim, *look(n))
+
+    decided, looks = sequential.judge_until_decided(ruled, cap=cap, undecided=_undecided)
+    measured = whole(looks[-1])
+    numbers = {**measured.numbers, "looks": list(looks)}
+    return concluded(claim, replace(measured, numbers=numbers), decided)
+
+
+def _undecided(ruled: Ruled) -> bool:
+    result = ruled.result
+    return result.verdict == "inconclusive" or (
+        result.verdict == "invalid" and (result.reason or "").startswith(validity.WITH_MORE_PROMPTS)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruled:
+    """A requirement's result, and whether rounding could turn it."""
+
+    result: RequirementResult
+    close: bool
+
+    @property
+    def verdict(self) -> str:
+        """The result's."""
+        return self.result.verdict
+
+
+def requirements(claim: Claim, measured: Measured, facts: Facts) -> list[Ruled]:
+    """Every requirement judged, in a fixed order."""
+    found: list[tuple[RequirementResult, bool]] = []
     for requirement in claim.requirements:
         if many.is_over_many(requirement, measured):
-            result, near = _judge_many(requirement, measured, facts)
-            results.append(result)
-            close = close or near
+            found.append(_judge_many(requirement, measured, facts))
             continue
         for arm in measured.arms:
-            for result, near in _judge_arm(claim, requirement, measured, arm, facts):
-                results.append(result)
-                close = close or near
+            found += _judge_arm(claim, requirement, measured, arm, facts)
+    return [Ruled(result=result, close=close) for result, close in found]
+
+
+def concluded(claim: Claim, measured: Measured, ruled: Sequence[Ruled]) -> Judged:
+    """The claim's result from its requirements'."""
+    results = [each.result for each in ruled]
     verdict = rules.combine(Verdict(r.verdict) for r in results)
     reason = next((r.reason for r in results if r.verdict == verdict and r.reason), None)
     if claim.refuted:
@@ -58,7 +114,7 @@ def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
             kind=measured.kind,
             notes=measured.notes,
         ),
-        close=close,
+        close=any(each.close for each in ruled),
     )
 
 

@@ -9,17 +9,18 @@ that decides, and the verdict keeps its level.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, isnan, log, nan, sqrt
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import betaln, lambertw
 
 from circuitspec.judge.intervals import Interval
 from circuitspec.judge.resampling import sample_of
-from circuitspec.judge.rules import IntervalAt, Ruling, Verdict
+from circuitspec.judge.rules import IntervalAt, Verdict
 
 FIRST = 128
 """The first look. The asymptotic sequence is not to be trusted on fewer prompts."""
@@ -166,10 +167,11 @@ def beta_binomial_interval(
     )
 
 
-def looks(cap: int, first: int = FIRST, growth: float = 1.25) -> tuple[int, ...]:
-    """The sample sizes to look at: `first`, then a quarter more each time, and `cap` last.
+def looks(cap: int, first: int = FIRST, growth: float = 2.0) -> tuple[int, ...]:
+    """The sample sizes to look at: `first`, then twice as many each time, and `cap` last.
 
-    Any schedule is as valid; a geometric one stops at most a quarter late, in few passes.
+    Any schedule is as valid. Each look measures all its prompts anew, which by doubling costs no
+    more than twice the last look; a finer one would stop a little earlier and cost more.
     """
     if cap < 1 or first < 1 or growth <= 1.0:
         raise ValueError("the looks need a positive cap and first, and a growth above 1")
@@ -199,81 +201,44 @@ def sequence_intervals(
     return lambda level: asymptotic_interval(x, strata, level=level, cap=cap, first=first)
 
 
+class Ruled(Protocol):
+    """Anything with a verdict."""
+
+    @property
+    def verdict(self) -> str:
+        """One of `Verdict`'s."""
+        ...
+
+
+R = TypeVar("R", bound=Ruled)
+
+
+def _inconclusive(ruled: Ruled) -> bool:
+    return ruled.verdict == Verdict.INCONCLUSIVE
+
+
 def judge_until_decided(
-    judge: Callable[[int], Sequence[Ruling]],
+    judge: Callable[[int], Sequence[R]],
     *,
     cap: int,
     first: int = FIRST,
-    growth: float = 1.25,
-) -> tuple[tuple[Ruling, ...], tuple[int, ...]]:
-    """Call `judge(n)` at each look until nothing it returns is open, or something is lost.
+    growth: float = 2.0,
+    undecided: Callable[[R], bool] = _inconclusive,
+) -> tuple[tuple[R, ...], tuple[int, ...]]:
+    """Call `judge(n)` at each look until nothing it returns is `undecided`, or something is lost.
 
     `judge(n)` rules on the first n prompts, always the same requirements in the same order, by
     intervals of a confidence sequence. A ruling that was reached is kept, whatever later looks
-    say. It stops when none is inconclusive, when one is refuted or invalid (no more prompts can
-    save the claim), or at the cap. Returns the rulings and the looks taken.
+    say. It stops when all are decided, when one is refuted or invalid (no more prompts can save
+    the claim), or at the cap. Returns the rulings and the looks taken.
     """
-    ruled: list[Ruling] = []
+    ruled: list[R] = []
     seen: list[int] = []
     for n in looks(cap, first, growth):
         seen.append(n)
         now = list(judge(n))
-        ruled = [
-            old if old.verdict is not Verdict.INCONCLUSIVE else new
-            for old, new in zip(ruled or now, now, strict=True)
-        ]
-        verdicts = {r.verdict for r in ruled}
-        if Verdict.INCONCLUSIVE not in verdicts or verdicts & {Verdict.REFUTED, Verdict.INVALID}:
+        ruled = [new if undecided(old) else old for old, new in zip(ruled or now, now, strict=True)]
+        decided = {r.verdict for r in ruled if not undecided(r)}
+        if decided & {Verdict.REFUTED, Verdict.INVALID} or not any(map(undecided, ruled)):
             break
     return tuple(ruled), tuple(seen)
-
-
-Draw = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int64]]]
-"""From (start, stop) to the values and strata of prompts start..stop − 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Where a sequential run stopped: after `n` prompts, the last of `looks`."""
-
-    ruling: Ruling
-    interval: Interval
-    n: int
-    looks: tuple[int, ...]
-
-
-def decide_sequentially(
-    draw: Draw,
-    rule: Callable[[Interval], Ruling],
-    *,
-    cap: int,
-    level: float = 95.0,
-    share: bool = False,
-    first: int = FIRST,
-    growth: float = 1.25,
-) -> Decision:
-    """`until decided, at most cap` for one measure: draw prompts until `rule` decides.
-
-    The chance of a wrong verdict is at most 100 − level percent over all looks together, half of
-    it on either side (for means in the limit of many prompts; docs/explanation/statistics.md has
-    it measured). Strata should come in balanced turns, so that every look sees all templates.
-    """
-    values: list[NDArray[np.float64]] = []
-    strata: list[NDArray[np.int64]] = []
-    held: list[Interval] = []
-    drawn = 0
-
-    def judge(n: int) -> list[Ruling]:
-        nonlocal drawn
-        x, labels = draw(drawn, n)
-        values.append(np.asarray(x, np.float64))
-        strata.append(np.asarray(labels, np.int64))
-        drawn = n
-        at = sequence_intervals(
-            np.concatenate(values), np.concatenate(strata), cap=cap, share=share, first=first
-        )
-        held.append(at(level))
-        return [rule(held[-1])]
-
-    (ruling,), seen = judge_until_decided(judge, cap=cap, first=first, growth=growth)
-    return Decision(ruling=ruling, interval=held[-1], n=seen[-1], looks=seen)

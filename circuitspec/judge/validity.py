@@ -14,6 +14,9 @@ from circuitspec.judge.rules import Ruling, Verdict
 BLIND_AGREEMENT = 0.5
 BLIND_ERROR = 0.5
 
+WITH_MORE_PROMPTS = ("competence", "degenerate")
+"""How the objections begin that a narrower interval may take away."""
+
 
 def objection(
     claim: Claim,

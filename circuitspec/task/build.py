@@ -43,9 +43,10 @@ def build(
 ) -> tuple[TaskData | None, tuple[Diagnostic, ...]]:
     """All prompts of a task, or what keeps them from being made.
 
-    `seed` replaces the spec's, `evaluation` its number of evaluation prompts (the first of them
-    stay the same). `tokenizer` may be None for tasks over integer tokens. `used` are names that
-    the rest of the hypothesis uses, and that therefore are no unused slots.
+    `seed` replaces the spec's. At least `evaluation` prompts are drawn to evaluate on: where the
+    spec says fewer, the first of them are the spec's (`TaskData.stated`), and the others are there
+    for claims that sample until decided. `tokenizer` may be None for tasks over integer tokens.
+    `used` are names that the rest of the hypothesis uses, and that therefore are no unused slots.
     """
     started, diagnostics = start(task, tokenizer, base_dir=base_dir, seed=seed, used=used)
     if started is None:
@@ -106,14 +107,19 @@ class Builder:
     encoder: Encoder
     seed: int
     diagnostics: list[Diagnostic]
+    evaluation: int = 0
 
     def data(self, evaluation: int | None = None) -> TaskData | None:
         """The task's sets; None where something is wrong (see the findings)."""
         sample = self.task.sample
         assert sample is not None
         count = sample.evaluation
+        stated = None
         if evaluation is not None and isinstance(count, syntax.Count):
-            count = syntax.Count(number=evaluation, span=count.span)
+            stated = self._total(count)
+            if evaluation > stated:
+                count = syntax.Count(number=evaluation, span=count.span)
+                self.evaluation = evaluation
         clean = self.assignments("evaluation", count)
         if clean is None:
             return None
@@ -150,7 +156,11 @@ class Builder:
             seed=self.seed,
             noise=noise,
             context=self.encoder.context,
+            stated=stated,
         )
+
+    def _total(self, count: syntax.Count) -> int:
+        return count.number * (len(self.task.rotation) if count.each_template else 1)
 
     def _metrics(self) -> dict[str, Metric]:
         records = {name: read_metric(m)[0] for name, m in self.task.metrics.items()}
@@ -175,7 +185,7 @@ class Builder:
 
     def _drawn(self, name: str, count: syntax.Count) -> Iterator[Assignment]:
         rotation = self.task.rotation
-        total = count.number * (len(rotation) if count.each_template else 1)
+        total = self._total(count)
         rows = self._rows(name, total, count)
         for i in range(total):
             template, row = rotation[i % len(rotation)], None
@@ -194,9 +204,8 @@ class Builder:
         sample = self.task.sample
         if name.startswith("reference:") and sample is not None:
             own = sample.evaluation
-            skip = own.number if isinstance(own, syntax.Count) else 0
-            if isinstance(own, syntax.Count) and own.each_template:
-                skip *= len(self.task.rotation)
+            skip = self._total(own) if isinstance(own, syntax.Count) else 0
+            skip = max(skip, self.evaluation)
         elif name.startswith("pool:"):
             total = min(total, len(rows))
         if skip + total > len(rows):

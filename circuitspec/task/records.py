@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from circuitspec.language.nodes import END, EVERYWHERE, Position
@@ -125,7 +125,8 @@ class TaskData:
     paired with `evaluation.prompts[i]`, same template, same length. `enumerated`: evaluation is
     the whole population (`sample all`), so that means are exact. `noise` has the baselines whose
     prompts are the clean ones and whose noise is the engine's to add. `context` is what features
-    are evaluated in (`features.feature_value`).
+    are evaluated in (`features.feature_value`). `stated`: how many evaluation prompts the spec
+    says, where more are drawn for claims that sample until decided; the first of them are those.
     """
 
     name: str
@@ -140,3 +141,17 @@ class TaskData:
     seed: int = 0
     noise: Mapping[str, Noise] = field(default_factory=dict)
     context: TaskContext | None = field(default=None, compare=False, repr=False)
+    stated: int | None = None
+
+    def first(self, n: int | None) -> TaskData:
+        """The same task with its first `n` evaluation prompts and their counterfactuals."""
+        if n is None or n >= len(self.evaluation):
+            return self
+        return replace(
+            self,
+            evaluation=replace(self.evaluation, prompts=self.evaluation.prompts[:n]),
+            counterfactuals={
+                name: replace(paired, prompts=paired.prompts[:n])
+                for name, paired in self.counterfactuals.items()
+            },
+        )

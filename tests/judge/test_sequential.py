@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +19,6 @@ from circuitspec.judge.sequential import (
     FIRST,
     asymptotic_interval,
     beta_binomial_interval,
-    decide_sequentially,
     judge_until_decided,
     looks,
     mixture_margin,
@@ -167,18 +168,36 @@ def test_peeking_at_a_mean_keeps_the_level_where_a_plain_interval_does_not() -> 
 # The driver
 
 
-def from_array(x: NDArray[np.float64]):
-    drawn: list[tuple[int, int]] = []
+class Decision(NamedTuple):
+    """Where a sequential run stopped, after which looks."""
 
-    def draw(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        drawn.append((start, stop))
-        return x[start:stop], np.arange(start, stop) % 2
+    ruling: Ruling
+    interval: Interval
+    looks: tuple[int, ...]
 
-    return draw, drawn
+    @property
+    def n(self) -> int:
+        return self.looks[-1]
+
+
+def decide(
+    x: NDArray[np.float64], rule: Callable[[Interval], Ruling], *, share: bool = False
+) -> Decision:
+    """One requirement judged on the values as they come, at most all of them."""
+    held: list[Interval] = []
+
+    def judge(n: int) -> list[Ruling]:
+        at = sequence_intervals(x[:n], np.arange(n) % 2, cap=len(x), share=share)
+        held.append(at(95.0))
+        return [rule(held[-1])]
+
+    (ruling,), seen = judge_until_decided(judge, cap=len(x))
+    return Decision(ruling, held[-1], seen)
 
 
 def test_looks_grow_to_the_cap() -> None:
-    assert looks(300) == (128, 160, 200, 250, 300)
+    assert looks(1000) == (128, 256, 512, 1000)
+    assert looks(300, growth=1.25) == (128, 160, 200, 250, 300)
     assert looks(128) == (128,)
     assert looks(50) == (50,)
     with pytest.raises(ValueError, match="growth"):
@@ -186,42 +205,33 @@ def test_looks_grow_to_the_cap() -> None:
 
 
 def test_a_clear_case_costs_one_look() -> None:
-    draw, drawn = from_array(np.random.default_rng(0).standard_normal(4000) + 1)
-    made = decide_sequentially(draw, lambda i: at_least(i, 0.0), cap=4000)
+    x = np.random.default_rng(0).standard_normal(4000) + 1
+    made = decide(x, lambda i: at_least(i, 0.0))
     assert made.ruling.verdict is Verdict.HOLDS
-    assert made.n == 128
-    assert drawn == [(0, 128)]
-    refuted = decide_sequentially(draw, lambda i: at_least(i, 2.0), cap=4000)
-    assert refuted.ruling.verdict is Verdict.REFUTED
+    assert made.looks == (128,)
+    assert decide(x, lambda i: at_least(i, 2.0)).ruling.verdict is Verdict.REFUTED
 
 
 def test_a_close_case_goes_on_and_is_not_called_at_the_cap() -> None:
-    draw, drawn = from_array(np.random.default_rng(0).standard_normal(1000))
-    made = decide_sequentially(draw, lambda i: at_least(i, 0.0), cap=1000)
+    made = decide(np.random.default_rng(0).standard_normal(1000), lambda i: at_least(i, 0.0))
     assert made.ruling.verdict is Verdict.INCONCLUSIVE
-    assert made.n == 1000
     assert made.looks == looks(1000)
-    assert drawn[0] == (0, 128)
-    assert [a for a, _ in drawn[1:]] == [b for _, b in drawn[:-1]]  # no prompt drawn twice
     assert made.interval.n == 1000
 
 
 def test_a_middling_case_stops_in_between() -> None:
-    draw, _ = from_array(np.random.default_rng(1).standard_normal(5000) + 0.15)
-    made = decide_sequentially(draw, lambda i: at_least(i, 0.0), cap=5000)
+    x = np.random.default_rng(1).standard_normal(5000) + 0.15
+    made = decide(x, lambda i: at_least(i, 0.0))
     assert made.ruling.verdict is Verdict.HOLDS
-    assert 128 < made.n < 2000
+    assert 128 < made.n < 2500
 
 
 def test_shares_are_judged_exactly() -> None:
     x = (np.random.default_rng(1).random(3000) < 0.95).astype(float)
-    draw, _ = from_array(x)
-    made = decide_sequentially(draw, lambda i: at_least(i, 0.8), cap=3000, share=True)
+    made = decide(x, lambda i: at_least(i, 0.8), share=True)
     assert made.interval.method == "beta-binomial-cs"
     assert made.ruling.verdict is Verdict.HOLDS
-    all_hit = decide_sequentially(
-        from_array(np.ones(3000))[0], lambda i: at_least(i, 0.99), cap=3000, share=True
-    )
+    all_hit = decide(np.ones(3000), lambda i: at_least(i, 0.99), share=True)
     assert all_hit.ruling.verdict is Verdict.HOLDS  # no zero variance for a share
     assert all_hit.n > 500
 
@@ -230,15 +240,13 @@ def test_values_that_are_not_numbers_stop_it() -> None:
     x = np.ones(500)
     x[100] = math.nan
     for share in (False, True):
-        made = decide_sequentially(
-            from_array(x)[0], lambda i: at_least(i, 0.0), cap=500, share=share
-        )
+        made = decide(x, lambda i: at_least(i, 0.0), share=share)
         assert made.ruling.verdict is Verdict.INVALID
         assert made.n == 128
 
 
 def test_zero_variance_is_not_decided_by_sampling_on() -> None:
-    made = decide_sequentially(from_array(np.ones(500))[0], lambda i: at_least(i, 0.0), cap=500)
+    made = decide(np.ones(500), lambda i: at_least(i, 0.0))
     assert made.ruling.verdict is Verdict.INCONCLUSIVE
     assert made.n == 500
 
@@ -246,9 +254,9 @@ def test_zero_variance_is_not_decided_by_sampling_on() -> None:
 def test_several_requirements_stop_when_all_are_decided_or_one_is_lost() -> None:
     open_, held = Ruling(verdict=Verdict.INCONCLUSIVE), Ruling(verdict=Verdict.HOLDS)
     lost = Ruling(verdict=Verdict.REFUTED)
-    script = {128: [held, open_], 160: [open_, open_], 200: [lost, held], 250: [held, held]}
+    script = {128: [held, open_], 256: [open_, open_], 512: [lost, held], 1000: [held, held]}
     rulings, seen = judge_until_decided(lambda n: script[n], cap=1000)
-    assert seen == (128, 160, 200)
+    assert seen == (128, 256, 512)
     assert rulings == (held, held)  # what was reached at 128 is kept
     rulings, seen = judge_until_decided(lambda n: [lost, open_], cap=1000)
     assert (rulings, seen) == ((lost, open_), (128,))
