@@ -13,6 +13,7 @@ from circuitspec.claims import (
     minimality,
     model_only,
     patching,
+    scrubbing,
 )
 from circuitspec.claims.arms import by_template
 from circuitspec.claims.context import Context
@@ -25,6 +26,7 @@ from circuitspec.hypothesis.records import (
     Claim,
     Denoise,
     PathPatch,
+    Scrub,
 )
 
 _BY_INTERVENTION: dict[type, ModuleType] = {
@@ -33,6 +35,7 @@ _BY_INTERVENTION: dict[type, ModuleType] = {
     ActivationPatch: patching,
     PathPatch: patching,
     Denoise: denoising,
+    Scrub: scrubbing,
 }
 
 

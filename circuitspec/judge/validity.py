@@ -45,6 +45,11 @@ def inert(requirement: Requirement, stated: Statement, measured: Measured, arm: 
     """
     if arm.touched is None or arm.touched.changed > 0:
         return None
+    if measured.kind == "scrubbing":
+        return (
+            "vacuous: no other prompt agrees with any of the prompts read in what the roles carry, "
+            "so nothing was tested"
+        )
     two_sided = requirement.operator in ("within", "==")
     if measured.kind != "faithfulness" and two_sided and stated.relative and arm.touched.written:
         return None

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Diagnostic, has_errors
-from circuitspec.task.build import start
-from circuitspec.task.records import PromptSet
+from circuitspec.task.build import Builder, start
+from circuitspec.task.encoding import Encoder
+from circuitspec.task.records import PromptSet, TaskData
 from circuitspec.task.tokenizer import TaskTokenizer
 
 
@@ -32,6 +33,13 @@ def draw_pool(
     builder, diagnostics = start(task, tokenizer, base_dir=base_dir, seed=seed, used=used)
     if builder is None:
         return None, diagnostics
+    prompts, found = _drawn(builder, name, n, over)
+    return prompts, (*diagnostics, *found)
+
+
+def _drawn(
+    builder: Builder, name: str, n: int | None, over: str | None
+) -> tuple[PromptSet | None, tuple[Diagnostic, ...]]:
     baseline = None if over in (None, builder.task.name) else over
     if baseline is not None and baseline not in builder.task.baselines:
         unknown = Diagnostic(
@@ -40,7 +48,7 @@ def draw_pool(
             span=builder.task.span,
             hint=f"scrub over `{builder.task.name}`, or declare the baseline",
         )
-        return None, (*diagnostics, unknown)
+        return None, (unknown,)
     count = syntax.Count(number=n) if n is not None else _stated(builder.task.sample)
     if count is None:
         missing = Diagnostic(
@@ -49,9 +57,9 @@ def draw_pool(
             span=builder.task.span,
             hint="write `pool 1000` in its `sample` statement",
         )
-        return None, (*diagnostics, missing)
+        return None, (missing,)
     prompts = builder.distribution(f"pool:{name}", count, baseline)
-    found = diagnostics + builder.encoder.findings.diagnostics()
+    found = builder.encoder.findings.diagnostics()
     if prompts is None or has_errors(found):
         return None, found
     return PromptSet(name=f"pool:{name}", prompts=prompts), found
@@ -63,3 +71,15 @@ def _stated(sample: syntax.Sample | None) -> syntax.Count | str | None:
     if sample.pool is None and sample.evaluation == "all":
         return "all"
     return sample.pool
+
+
+def pool_of(
+    task: TaskData, name: str, over: str
+) -> tuple[PromptSet | None, tuple[Diagnostic, ...]]:
+    """The pool `pool:<name>` of a claim that scrubs over `over`, of a task that has its prompts.
+
+    The same as `draw_pool` of its statement, with the tokenizer and the seed that the task has.
+    """
+    assert task.context is not None, "a task that was built has its context"
+    builder = Builder(task.context.task, Encoder(task.context), task.seed, [])
+    return _drawn(builder, name, None, over)

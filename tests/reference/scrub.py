@@ -71,7 +71,7 @@ def causal_scrub(
     """The scrubbed model's logits at the root's position: [vocab].
 
     ``tokens`` [pos]: the root prompt. ``graph``: (role, position) -> Place. ``root``: the logits,
-    ``Place("logits", END, (LOGITS,), reads)``. ``kept``: MLPs at positions that are in the circuit
+    ``Place("logits", END, (LOGITS,), reads)``. ``kept``: nodes at positions that are in the circuit
     for good: they draw nothing, and use their reader's reference and other-draw. All prompts
     have the root's length. A draw that is missing is a KeyError whose key is its path.
     """
@@ -178,20 +178,37 @@ class _Scrub:
         return self.value(place, sender, path, x if place.exact else self.draws[path])
 
     def kept_value(self, node: Node, at: int, path: Path, x: Tensor) -> Tensor:
-        """A kept MLP: input, kept MLPs and members of the circuit at its position are its inputs;
-        its reader's reference and other-draw are its own."""
+        """A kept node: input, kept nodes and members of the circuit where it reads are its inputs
+        (a member that is kept too counts as kept); its reader's reference and other-draw are its
+        own. A kept head reads so at its position by q, and at every position by k and v."""
         key = (node, at, path)
         if key not in self._mlps:
-            total = constant(self.model, node)
-            for sender in upstream(self.model, node):
-                homes = [p for p in self.graph.values() if p.position == at and sender in p.nodes]
-                if sender == INPUT:
-                    total = total + self.model.embed(x[None])[0, at]
-                elif homes:
-                    total = total + self.role_value(homes[0], sender, KEEP, path, x)
-                elif (sender, at) in self.kept:
-                    total = total + self.kept_value(sender, at, path, x)
-                else:
-                    total = total + self.plain(self.other[path])[sender][0, at]
-            self._mlps[key] = self.mlp(node, total)
+            if node[0] == "mlp":
+                self._mlps[key] = self.mlp(node, self.kept_residual(node, at, path, x))
+            else:
+                _, index, h = node
+                layer, n = self.model.layers[index], len(x)
+                last = at + 1 if self.model.causal else n
+                vectors = {}
+                for c in "qkv":
+                    rows = torch.zeros(n, self.model.d_model, dtype=self.model.dtype)
+                    for t in [at] if c == "q" else range(last):
+                        rows[t] = self.kept_residual(node, t, path, x)
+                    vectors[c] = (layer.attention_norm(rows) @ layer.W[c][h] + layer.b[c][h])[None]
+                pattern = self.model.pattern(index, vectors["q"], vectors["k"])
+                self._mlps[key] = pattern[0, at] @ vectors["v"][0] @ layer.W_O[h]
         return self._mlps[key]
+
+    def kept_residual(self, node: Node, at: int, path: Path, x: Tensor) -> Tensor:
+        total = constant(self.model, node)
+        for sender in upstream(self.model, node):
+            homes = [p for p in self.graph.values() if p.position == at and sender in p.nodes]
+            if sender == INPUT:
+                total = total + self.model.embed(x[None])[0, at]
+            elif (sender, at) in self.kept:
+                total = total + self.kept_value(sender, at, path, x)
+            elif homes:
+                total = total + self.role_value(homes[0], sender, KEEP, path, x)
+            else:
+                total = total + self.plain(self.other[path])[sender][0, at]
+        return total

@@ -1,0 +1,281 @@
+"""Causal scrubbing: is what each role is said to carry all that matters about it?
+
+`scrub over D draws R` (Chan et al. 2022). The declared graph is unrolled into a tree from the
+logits. Every role is read on a prompt drawn from D, given agreement with its reader's prompt on the
+features that it `carries` and on the number of tokens; all that its nodes read along no declared
+edge comes from one unconditional draw. If the story is right, this changes nothing that matters:
+
+    scrub_recovered = (m_scrub − m_rand) / (m(M) − m_rand)
+
+m_rand is the model's metric on unconditional draws against the prompt's own answers (the draws that
+the logits' other inputs are read from). R draws are averaged for each prompt before any interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from circuitspec.claims.arms import numbers, owned, read_arm
+from circuitspec.claims.calls import calls
+from circuitspec.claims.context import Context
+from circuitspec.claims.measured import Arm, Measured, suffixed
+from circuitspec.engine import readings
+from circuitspec.engine.refusals import refuse_prompts
+from circuitspec.engine.runs import EngineError, Floats, Integers, Readings, Run, Touched
+from circuitspec.engine.scrubbing.draws import Chooser
+from circuitspec.engine.scrubbing.scrub import Scrubbing, Tree
+from circuitspec.engine.scrubbing.story import scrubbed_roles
+from circuitspec.hypothesis.records import Claim, Scrub
+from circuitspec.task.pools import pool_of
+
+
+def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
+    """The unmodified model: a scrub is no run of the engine's, and is computed apart."""
+    return (context.model_run(),)
+
+
+def measure(claim: Claim, context: Context) -> Measured:
+    """m_scrub, m_rand and m(M), and what each role's interpretation loses."""
+    stated = claim.intervention
+    if not isinstance(stated, Scrub):
+        raise EngineError("the claim scrubs nothing")
+    if claim.given:
+        raise EngineError("a scrub under a knock-out (`given ablated`) is not measured")
+    for call in calls(claim):
+        if call.function in ("attention", "dla", "logit_lens", "copying", "negative_copying"):
+            raise EngineError(
+                f"{call.function} is not read off a scrub: it has no one forward pass"
+            )
+    roles = scrubbed_roles(context.hypothesis, stated.roles)
+    scrubbing = _scrubbing(claim, stated, context)
+    model = context.evaluate([context.model_run()])[0]
+    trees = scrubbing.trees(roles)
+    scrubbed, random = _read(scrubbing, trees, context)
+    counts = _counts(trees)
+    arm = read_arm("scrubbed", claim, context, scrubbed, model, touched=_touched(counts))
+    arm = owned(arm, "rand", context, random)
+    leaks = _leaks(scrubbing, roles, arm, context)
+    context.engine.forwards += scrubbing.plain_runs / len(context.task.evaluation)
+    unclaimed = [r.name for r in context.hypothesis.roles.values() if r.name not in roles]
+    return Measured(
+        kind="scrubbing",
+        arms=(arm,),
+        numbers={
+            **numbers(arm),
+            **_recovered(arm, context),
+            "draws": stated.draws,
+            "pool": len(scrubbing.chooser.pool),
+            "vacuous": {role: dict(counts[role]) for role in counts},
+            "unclaimed": ["input", *unclaimed],
+            "leaks": leaks,
+        },
+        draws=_draws(scrubbing, trees, context),
+        notes=_notes(counts, unclaimed, leaks, context),
+    )
+
+
+def _scrubbing(claim: Claim, stated: Scrub, context: Context) -> Scrubbing:
+    pool, found = pool_of(context.task, claim.name, stated.over)
+    if pool is None or not len(pool):
+        raise EngineError("; ".join(d.message for d in found) or "the scrub's pool has no prompts")
+    refuse_prompts(pool, context.engine.weights.shape)
+    assert context.task.context is not None
+    chooser = Chooser(
+        pool,
+        context.task.evaluation,
+        context.task.context,
+        seed=context.seed,
+        claim=claim.name,
+        draws=stated.draws,
+    )
+    return Scrubbing(
+        context.hypothesis,
+        context.circuit,
+        context.engine.weights,
+        tuple(context.metrics.values()),
+        chooser,
+        context.task.evaluation,
+        batch_size=context.engine.batch_size,
+    )
+
+
+# ── from residuals to readings ───────────────────────────────────────────────────────────────────
+
+
+def _read(
+    scrubbing: Scrubbing, trees: Sequence[Tree], context: Context
+) -> tuple[list[Readings], list[Readings]]:
+    """Readings of the scrubbed model, and of the model on unconditional draws: one a draw each."""
+    n, draws = len(context.task.evaluation), scrubbing.chooser.draws
+    scrubbed = [_Empty(n, context) for _ in range(draws)]
+    random = [_Empty(n, context) for _ in range(draws)]
+    with torch.inference_mode():
+        for tree in trees:
+            finals, randoms = scrubbing.finals(tree)
+            model = scrubbing.model_finals(tree)
+            for draw in range(draws):
+                scrubbed[draw].add(scrubbing, tree, finals[:, draw], model)
+                random[draw].add(scrubbing, tree, randoms[:, draw], model)
+    return [e.readings() for e in scrubbed], [e.readings() for e in random]
+
+
+class _Empty:
+    """Readings of all evaluation prompts, filled in geometry by geometry."""
+
+    def __init__(self, n: int, context: Context) -> None:
+        self.context = context
+        self.metrics: dict[str, Floats] = {m: np.full(n, np.nan) for m in context.metrics}
+        self.kl: dict[str, Floats] = {m: np.full(n, np.nan) for m in context.metrics}
+        self.top: dict[str, Integers] = {m: np.full(n, -1, dtype=np.int64) for m in context.metrics}
+
+    def add(
+        self, scrubbing: Scrubbing, tree: Tree, final: torch.Tensor, model: torch.Tensor
+    ) -> None:
+        batch, rows, weights = scrubbing.batch(tree), list(tree.rows), scrubbing.weights
+        for name, metric in self.context.metrics.items():
+            places = readings.places_of(batch, metric)
+            kl = places.mean(readings.kl_from(weights, places.pick(model), places.pick(final)))
+            values = kl if metric.kl else readings.metric_values(weights, batch, metric, final)
+            self.kl[name][rows] = kl.cpu().numpy()
+            self.metrics[name][rows] = values.cpu().numpy()
+            self.top[name][rows] = readings.top_tokens(weights, batch, metric, final).cpu().numpy()
+
+    def readings(self) -> Readings:
+        return Readings(metrics=self.metrics, top=self.top, kl=self.kl)
+
+
+# ── what the draws were ──────────────────────────────────────────────────────────────────────────
+
+
+def _counts(trees: Sequence[Tree]) -> dict[str, dict[str, int]]:
+    """By role: how often it is read, in how many of these the class is one prompt, and how many
+    draws are of other tokens than the reference."""
+    counts: dict[str, dict[str, int]] = {}
+    for tree in trees:
+        for root in tree.drawn:
+            for drawn in root.walk():
+                if drawn.chosen is None or drawn.single is None:
+                    continue
+                own = counts.setdefault(drawn.state.role, {"reads": 0, "single": 0})
+                own["reads"] += int(drawn.single.size)
+                own["single"] += int(drawn.single.sum())
+    return counts
+
+
+def _touched(counts: Mapping[str, Mapping[str, int]]) -> Touched:
+    """Reads that were drawn, and those of them that could have been of another prompt."""
+    reads = sum(c["reads"] for c in counts.values())
+    single = sum(c["single"] for c in counts.values())
+    return Touched(planned=reads, written=reads, changed=reads - single)
+
+
+def _draws(scrubbing: Scrubbing, trees: Sequence[Tree], context: Context) -> dict[str, Any]:
+    """Every draw: for each geometry the evaluation rows, and for each path a row of R numbers.
+
+    `draw` are numbers in the pool (null: none agrees, the reader's own prompt is used), `other`
+    numbers in the pool too. The root's `other` are also the draws of m_rand.
+    """
+    statements: dict[int, list[str]] = {}
+    for part in context.hypothesis.edges:
+        channels = "".join(part.channels)
+        text = f"{part.sender} -> {part.receiver}" + (f".{channels}" if channels else "")
+        statements.setdefault(part.statement, []).append(text)
+    return {
+        "pool": scrubbing.chooser.pool.name,
+        "statements": {str(number): texts for number, texts in statements.items()},
+        "trees": [{"rows": list(tree.rows), "paths": _paths(tree)} for tree in trees],
+    }
+
+
+def _paths(tree: Tree) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for root in tree.drawn:
+        for drawn in root.walk():
+            entry: dict[str, Any] = {
+                "path": [[s.role, s.position, s.statement] for s in drawn.path]
+            }
+            if drawn.chosen is not None:
+                entry["draw"] = [
+                    [None if i < 0 else i for i in row] for row in drawn.chosen.tolist()
+                ]
+            if drawn.other is not None:
+                entry["other"] = drawn.other.tolist()
+            found.setdefault(drawn.path, entry)
+    return list(found.values())
+
+
+# ── where a story leaks ──────────────────────────────────────────────────────────────────────────
+
+
+def _leaks(
+    scrubbing: Scrubbing, roles: Sequence[str], whole: Arm, context: Context
+) -> dict[str, Any]:
+    """scrub_recovered with one role scrubbed at a time, the others read exactly, and with none.
+
+    `edges`: no role is scrubbed, only what the graph does not declare. `alone`: one role as well.
+    `without`: all roles but one. Draws are the same numbers in [0, 1) throughout.
+    """
+
+    def recovered(some: Sequence[str]) -> dict[str, float]:
+        scrubbed, _ = _read(scrubbing, scrubbing.trees(some), context)
+        found = {}
+        for metric in context.metrics:
+            mean = float(np.mean([r.metrics[metric] for r in scrubbed]))
+            floor = whole.series[f"rand.{metric}"].mean
+            span = whole.series[f"model.{metric}"].mean - floor
+            found[metric] = (mean - floor) / span if span else float("nan")
+        return found
+
+    table: dict[str, Any] = {"edges": recovered(())}
+    for role in roles:
+        rest = [r for r in roles if r != role]
+        table[role] = {"alone": recovered([role]), "without": recovered(rest)}
+    return table
+
+
+def _recovered(arm: Arm, context: Context) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in context.metrics:
+        floor = arm.series[f"rand.{metric}"].mean
+        span = arm.series[f"model.{metric}"].mean - floor
+        part = arm.series[metric].mean - floor
+        found[suffixed("scrub_recovered", metric, context.metrics)] = (
+            part / span if span else float("nan")
+        )
+    return found
+
+
+def _notes(
+    counts: Mapping[str, Mapping[str, int]],
+    unclaimed: Sequence[str],
+    leaks: Mapping[str, Any],
+    context: Context,
+) -> tuple[str, ...]:
+    found = []
+    if unclaimed:
+        found.append(f"read exactly, nothing being claimed of them: {', '.join(unclaimed)}")
+    alone = [role for role, c in counts.items() if c["single"] == c["reads"]]
+    some = [
+        f"{role} {c['single'] / c['reads']:.0%}"
+        for role, c in counts.items()
+        if 0 < c["single"] < c["reads"]
+    ]
+    if alone:
+        found.append(f"vacuous, every class is a single prompt: {', '.join(alone)}")
+    if some:
+        found.append(f"vacuous in part, classes of a single prompt: {', '.join(some)}")
+    metric = next(iter(context.metrics))
+    base = leaks["edges"][metric]
+    lost = [
+        (base - table["alone"][metric], role) for role, table in leaks.items() if role != "edges"
+    ]
+    parts = [f"{role} {loss:.1%}" for loss, role in sorted(lost, reverse=True)]
+    found.append(
+        f"lost by what is not declared {1 - base:.1%}; then by scrubbing one role alone: "
+        + ", ".join(parts)
+    )
+    return tuple(found)
