@@ -31,7 +31,14 @@ from circuitspec.judge.records import (
 )
 from circuitspec.judge.rules import Verdict
 from circuitspec.language.diagnostics import Diagnostic, has_errors
-from circuitspec.loading import Bound, load_spec, most_prompts, names_used, task_tokenizer
+from circuitspec.loading import (
+    Bound,
+    load_spec,
+    model_span,
+    most_prompts,
+    names_used,
+    task_tokenizer,
+)
 from circuitspec.model.load import LoadedModel, load
 from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.build import build
@@ -169,7 +176,7 @@ def _prepare(
         hypothesis = bound.hypothesis
         key = (hypothesis.model, hypothesis.revision)
         if key not in models:
-            model, about = load(*key, base_dir=path.parent, span=hypothesis.span)
+            model, about = load(*key, base_dir=path.parent, span=model_span(hypothesis))
             found += about
             if model is not None:
                 model = replace(model, weights=model.weights.to(device=device))

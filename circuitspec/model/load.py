@@ -109,10 +109,12 @@ def _from_directory(
     found: tuple[Diagnostic, ...] = ()
     if source.kind == "hooked":
         files = [hooked.weight_file(directory)]
+        _could_hold(files, reading.shape)
         state = hooked.read_state(files[0])
         bridge = hooked.boot(config, reading, state)
     else:
         files = _weight_files(directory)
+        _could_hold(files, reading.shape)
         bridge, reading, found = _boot(str(directory), source.name, None, True, span)
     actual = _content_hash([directory / "config.json", *files])
     if revision is not None and revision != actual:
@@ -266,6 +268,29 @@ def _weight_files(directory: Path) -> list[Path]:
             "a Hugging Face checkpoint holds model.safetensors",
         )
     return files
+
+
+HARMLESS = 50_000_000
+"""Numbers that any machine has memory for: what does not fit is then told more exactly."""
+
+
+def _could_hold(files: list[Path], shape: ModelShape) -> None:
+    """Refuse a config of a far larger model before memory is taken for it. Raises ModelError M007.
+
+    Counts what every architecture stores, at a byte a number: no real checkpoint comes near.
+    """
+    per_layer = 2 * shape.d_model * shape.d_head * (shape.n_heads + shape.n_kv_heads)
+    if shape.has_mlps and shape.d_mlp is not None:
+        per_layer += 2 * shape.d_model * shape.d_mlp
+    numbers = shape.n_layers * per_layer + shape.d_vocab * shape.d_model
+    size = sum(file.stat().st_size for file in files)
+    if numbers > max(size, HARMLESS):
+        raise ModelError(
+            WEIGHTS_DO_NOT_FIT,
+            f"config.json describes a model of at least {numbers:,} numbers, and its weights are "
+            f"{size:,} bytes",
+            "check n_layers and the sizes in config.json",
+        )
 
 
 def _content_hash(files: list[Path]) -> str:

@@ -109,6 +109,8 @@ HF_CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         drop("transformer.h.2.mlp.c_fc.weight"), "M007", "transformer.h.2.mlp.c_fc.weight"
     ),
     "more layers than weights": (config(n_layer=4), "M007", "lack 12 parameters"),
+    "a great many layers": (config(n_layer=10**12), "M002", "no model comes near"),
+    "too many layers": (config(n_layer=99_999), "M007", "describes a model of at least"),
     "wider than the weights": (config(n_embd=64), "M007", ""),
     "NaN": (lambda d: spoil(d, float("nan")), "M008", "1 of the 32 numbers in blocks.1.b_q"),
     "infinity": (lambda d: spoil(d, float("inf")), "M008", "NaN or infinite"),
@@ -155,6 +157,8 @@ TOY_CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "heads of another size": (
         config(d_head=6), "M007", "blocks.0.attn.W_Q is [3, 12, 4], and the config says [3, 12, 6]"
     ),
+    "a great many layers": (config(n_layers=10**12), "M002", "no model comes near"),
+    "too many layers": (config(n_layers=99_999), "M007", "describes a model of at least"),
     "heads regrouped": (config(n_heads=4, d_head=3), "M007", "is [3, 12, 4]"),
     "NaN": (lambda d: spoil(d, float("nan")), "M008", "blocks.1.b_k"),
 }  # fmt: skip

@@ -21,6 +21,10 @@ _ACTIVATION_NAMES = {
 STATIC_ROTARY = ("default", "linear", "llama3", "yarn")
 
 
+LARGEST, MOST_LAYERS = 10**9, 10**5
+"""Sizes beyond which a config is damaged: what a layer has is listed before weights are read."""
+
+
 def size(config: Config, *names: str, default: int | None = None) -> int:
     """A positive whole number under the first of `names` that is there and not null."""
     for name in names:
@@ -30,6 +34,10 @@ def size(config: Config, *names: str, default: int | None = None) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ModelError(
                 BAD_CONFIG, f"config.json says {name} = {value!r}, which is not a positive number"
+            )
+        if value > LARGEST or ("layer" in name and value > MOST_LAYERS):
+            raise ModelError(
+                BAD_CONFIG, f"config.json says {name} = {value}, which no model comes near"
             )
         return value
     if default is None:
