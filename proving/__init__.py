@@ -1,0 +1,1 @@
+"""The proving ground: hypotheses whose truth is known, to try the verifier on. Not shipped."""

@@ -1,0 +1,214 @@
+"""A machine with its task: a story's circuits, knock-outs and patches, prompt by prompt, exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from proving import exact
+from proving.exact import Forward, Mask, Values
+from proving.machine import Array, Machine
+from proving.story import Story
+from proving.task import Task
+
+Elements = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """What is cut and what it becomes: `by nodes with mean from D over template`."""
+
+    by: str
+    value: str  # zero, mean, counterfactual
+    baseline: str = ""
+    over: str = ""
+
+    @property
+    def text(self) -> str:
+        """After `ablate R`."""
+        if self.value == "zero":
+            return f"by {self.by} with zero"
+        over = f" over {self.over}" if self.over else ""
+        return f"by {self.by} with {self.value} from {self.baseline}{over}"
+
+
+@dataclass(slots=True, kw_only=True, weakref_slot=True)
+class World:
+    """The logits of all runs are remembered: a mutant shares most with the story it comes from."""
+
+    machine: Machine
+    task: Task
+    _whole: dict[str, Forward] = field(default_factory=dict)
+    _runs: dict[object, Array] = field(default_factory=dict)
+    _values: dict[object, Values] = field(default_factory=dict)
+
+    def clean(self) -> Forward:
+        """The model on the population."""
+        if "clean" not in self._whole:
+            self._whole["clean"] = exact.run(self.machine, self.task.tokens)
+        return self._whole["clean"]
+
+    def other(self, baseline: str) -> Forward:
+        """The model on the paired counterfactuals."""
+        key = f"other {baseline}"
+        if key not in self._whole:
+            self._whole[key] = exact.run(self.machine, self.task.other(baseline))
+        return self._whole[key]
+
+    def values(self, ablation: Ablation) -> Values:
+        """What every sender's output becomes where it is cut."""
+        key = (ablation.value, ablation.baseline, ablation.over)
+        if key not in self._values:
+            out = self.clean().out
+            if ablation.value == "zero":
+                found = {node: np.zeros_like(value) for node, value in out.items()}
+            else:
+                found = dict(self.other(ablation.baseline).out)
+            if ablation.value == "mean" and ablation.over == "template":
+                found = {node: self.task.over_template(value) for node, value in found.items()}
+            elif ablation.value == "mean":  # all prompts have one length: over position
+                found = {
+                    node: np.broadcast_to(value.mean(0), value.shape)
+                    for node, value in found.items()
+                }
+            self._values[key] = found
+        return self._values[key]
+
+    def circuit(
+        self,
+        story: Story,
+        ablation: Ablation,
+        cut: Elements = frozenset(),
+        cut_edges: frozenset[tuple[str, str, str, str]] = frozenset(),
+        *,
+        empty: bool = False,
+    ) -> Array:
+        """C without `cut`, all else ablated. ∅ retains keeps by nodes, nothing by edges."""
+        values = self.values(ablation)
+        if ablation.by == "nodes":
+            live = frozenset() if empty else story.elements() - cut
+            key = ("nodes", live, story.keep_mlps, ablation)
+            if key not in self._runs:
+                written = {}
+                for node in exact.senders(self.machine)[1:]:
+                    if node[0] == "m" and story.keep_mlps:
+                        continue
+                    mask = ~self.task.mask(label for member, label in live if member == node)
+                    written[node] = (mask, values[node])
+                self._runs[key] = exact.run(self.machine, self.task.tokens, written).logits
+            return self._runs[key]
+        edges = frozenset() if empty else story.edges(self.machine.n_layers)
+        edges -= cut_edges | {e for e in edges if (e[0], e[3]) in cut}
+        return self._edges(edges, ablation, all_but=False)
+
+    def knockout(self, story: Story, ablation: Ablation, cut: Elements) -> Array:
+        """M without `cut`: its elements ablated, or by edges the circuit's edges leaving them."""
+        if ablation.by == "edges":
+            edges = story.edges(self.machine.n_layers)
+            leaving = frozenset(e for e in edges if (e[0], e[3]) in cut)
+            return self._edges(leaving, ablation, all_but=True)
+        return self.patched(cut, self.values(ablation), (ablation, "knockout"))
+
+    def _edges(
+        self, edges: frozenset[tuple[str, str, str, str]], ablation: Ablation, *, all_but: bool
+    ) -> Array:
+        key = ("edges", edges, ablation, all_but)
+        if key not in self._runs:
+            labels: dict[tuple[str, str, str], list[str]] = {}
+            for sender, receiver, channel, label in edges:
+                labels.setdefault((sender, receiver, channel), []).append(label)
+            live = {edge: self.task.mask(at) for edge, at in labels.items()}
+            values = self.values(ablation)
+            self._runs[key] = exact.run_edges(
+                self.machine, self.task.tokens, live, values, all_but=all_but
+            ).logits
+        return self._runs[key]
+
+    def masks(self, elements: Elements) -> dict[str, Mask]:
+        """Where each node of a set stands."""
+        return {
+            node: self.task.mask(label for member, label in elements if member == node)
+            for node in dict.fromkeys(member for member, _ in sorted(elements))
+        }
+
+    def patched(self, elements: Elements, values: Values, key: object) -> Array:
+        """The model with the elements' outputs replaced; `key` says by what."""
+        key = ("patched", elements, key)
+        if key not in self._runs:
+            written = {node: (mask, values[node]) for node, mask in self.masks(elements).items()}
+            self._runs[key] = exact.run(self.machine, self.task.tokens, written).logits
+        return self._runs[key]
+
+    def path(
+        self,
+        senders: Elements,
+        receivers: frozenset[tuple[str, str, str]],
+        baseline: str,
+        *,
+        through_mlps: bool,
+    ) -> Array:
+        """Path patching from elements into (node, channel, position)."""
+        key = ("path", senders, receivers, baseline, through_mlps)
+        if key not in self._runs:
+            labels: dict[tuple[str, str], list[str]] = {}
+            for node, channel, label in receivers:
+                labels.setdefault((node, channel), []).append(label)
+            self._runs[key] = exact.run_path(
+                self.machine,
+                self.task.tokens,
+                self.other(baseline).out,
+                self.masks(senders),
+                {read: self.task.mask(at) for read, at in labels.items()},
+                through_mlps=through_mlps,
+            ).logits
+        return self._runs[key]
+
+    def restored(self, baseline: str, elements: Elements) -> Array:
+        """The model fed the counterfactual's tokens, with clean outputs put back."""
+        key = ("restored", baseline, elements)
+        if key not in self._runs:
+            everywhere = self.task.mask("*")
+            written = {
+                node: (mask, self.clean().out[node]) for node, mask in self.masks(elements).items()
+            }
+            assert "input" not in written
+            written["input"] = (everywhere, self.other(baseline).out["input"])
+            self._runs[key] = exact.run(self.machine, self.task.tokens, written).logits
+        return self._runs[key]
+
+    def metric(self, logits: Array) -> Array:
+        """logit_diff by prompt."""
+        return self.task.metric(logits)
+
+    def agreement(self, logits: Array) -> Array:
+        """Whether the top token is the model's."""
+        mine, theirs = logits[:, -1], self.clean().logits[:, -1]
+        return np.asarray((mine.argmax(-1) == theirs.argmax(-1)).astype(np.float64))
+
+    def kl(self, logits: Array) -> Array:
+        """KL(model ‖ run) in nats."""
+        log_p, log_q = (_log_softmax(each[:, -1]) for each in (self.clean().logits, logits))
+        return np.asarray((np.exp(log_p) * (log_p - log_q)).sum(-1))
+
+    def attention(self, node: str, at: str, keys: tuple[str, ...]) -> Array:
+        """A head's attention from a query position to all of the keys."""
+        rows = np.arange(len(self.task.prompts))
+        pattern = self.clean().attention[node][rows, self.task.index(at)]
+        return np.asarray((pattern * self.task.mask(keys)).sum(-1))
+
+    def attribution(self, node: str) -> Array:
+        """What a node adds to logit_diff at END through the final norm, its divisor frozen."""
+        run = self.clean()
+        out, final = run.out[node][:, -1], run.final[:, -1]
+        weights = self.machine.weights
+        if self.machine.norm:
+            centred = final - final.mean(-1, keepdims=True)
+            divisor = np.sqrt((centred**2).mean(-1, keepdims=True) + self.machine.eps)
+            out = (out - out.mean(-1, keepdims=True)) / divisor * weights["ln_final.w"]
+        return self.task.metric((out @ weights["unembed.W_U"])[:, None])
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))

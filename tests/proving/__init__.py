@@ -1,0 +1,1 @@
+"""The proving ground: the verifier on hypotheses whose truth is known."""

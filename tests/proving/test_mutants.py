@@ -1,0 +1,54 @@
+"""True stories hold and wrong ones fail, for every claim as it is known to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proving.catalogue import Entry, catalogue
+from proving.label import Hypothesis, hypotheses, refused, true_story
+from proving.run import accepted, mistakes, verdicts
+
+ALL = "sample all, reference all, seed 0"
+ENTRIES = pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.name)
+QUICK = ("movers",)
+
+
+def tried(entry: Entry, listed: list[Hypothesis], folder: Path) -> None:
+    passed, _ = accepted(entry, listed, folder)
+    assert passed
+    assert mistakes(verdicts(entry, passed, ALL, folder, exact=True)) == []
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in catalogue() if e.name in QUICK], ids=lambda entry: entry.name
+)
+def test_a_few_mutants(entry: Entry, tmp_path: Path) -> None:
+    tried(entry, list(hypotheses(entry, stories=6, claims=2)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in catalogue() if e.name in QUICK], ids=lambda entry: entry.name
+)
+def test_what_cannot_be_said_is_refused(entry: Entry, tmp_path: Path) -> None:
+    listed = [
+        Hypothesis(name=f"refused_{number}", story=mutant.story, claims=())
+        for number, mutant in enumerate(refused(entry))
+    ]
+    assert len(listed) > 10
+    passed, why = accepted(entry, listed, tmp_path)
+    assert passed == []
+    assert {"H011", "H012"} <= set(why)
+
+
+@pytest.mark.slow
+@ENTRIES
+def test_the_true_story_holds(entry: Entry, tmp_path: Path) -> None:
+    tried(entry, [true_story(entry)], tmp_path)
+
+
+@pytest.mark.slow
+@ENTRIES
+def test_all_mutants(entry: Entry, tmp_path: Path) -> None:
+    tried(entry, list(hypotheses(entry, stories=30, claims=3)), tmp_path)
