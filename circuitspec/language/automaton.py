@@ -39,6 +39,8 @@ class Automaton(ABC):
         self.position = 0
         self.forced: set[int] = set()
         """Words that are keywords here, whatever else the grammar would take them for."""
+        self.line_words: set[int] = set()
+        """Words that start a line and are, or nearly are, keywords of a statement."""
         self.handlers: list[Handler | None] = [
             None if rule.spliced else self.builder.handler(rule.callback)
             for rule in self.tables.rules
@@ -53,6 +55,10 @@ class Automaton(ABC):
         """The token at `position` has no action: say so, and get to where reading can go on."""
 
     @abstractmethod
+    def is_next_statement(self, at: int) -> bool:
+        """Whether a word that would be read as a name starts the next statement, by its place."""
+
+    @abstractmethod
     def closing(self, state: int) -> None:
         """Called when a block is about to be closed by its `}`."""
 
@@ -63,14 +69,18 @@ class Automaton(ABC):
             return early
         actions, rules, blocks = self.tables.actions, self.tables.rules, self.tables.blocks
         kind, keyword, handlers = self.tokens.kind, self.tokens.keyword, self.handlers
-        accept = self.tables.accept
+        accept, line_words = self.tables.accept, self.line_words
         while True:
             states = self.states
             position = self.position
             row = actions[states[-1]]
             word = keyword[position]
             action = row.get(word) if word else None
-            if action is None and not (word and position in self.forced):
+            if (
+                action is None
+                and not (word and position in self.forced)
+                and not (position in line_words and self.is_next_statement(position))
+            ):
                 action = row.get(kind[position])
             if action is None:
                 self.recover()

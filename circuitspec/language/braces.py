@@ -75,11 +75,15 @@ class Braces(Context):
             columns = [tokens.column(keyword) for _, keyword, _ in enclosing]
             if len(columns) < 2 or columns[-1] != columns[-2]:
                 return tokens.column(at) <= columns[-1]
+        elif tokens.line(enclosing[-1][2]) < tokens.line(at):
+            return False  # a word inside a statement: `scrub over over task`
         return self.balance(at) < len(enclosing)
 
     def too_early(self, at: int, word: str) -> bool:
         """Did the `}` before this statement close a block that goes on? Then open it again."""
         open_names = {name for name, _, _ in self.open_blocks()}
+        if not self.tokens.is_first_on_line(at) and self.tokens.kind[at - 1] != "RBRACE":
+            return False  # a word inside a statement: `scrub over over task`
         for block, (stack, brace, keyword) in self.closed.items():
             if word not in self.tables.openers[block] or block in open_names:
                 continue
@@ -100,6 +104,27 @@ class Braces(Context):
             )
             self.restore(stack)
             self.reopened += 1
+            return True
+        return False
+
+    def one_too_many(self, at: int) -> bool:
+        """Did a `}` inside a statement close the block? `{ a } }, { b }`: read on in the block."""
+        tokens = self.tokens
+        for stack, brace, _ in self.closed.values():
+            if brace != at - 1 or tokens.line(brace) != tokens.line(at):
+                continue
+            set_follows = tokens.text(at) == "," and tokens.kind[at + 1] == "LBRACE"
+            if not set_follows and self.balance(at) <= len(self.open_blocks()):
+                return False
+            self.report(
+                "C007",
+                "this `}` closes nothing",
+                tokens.span(brace, brace),
+                "remove it",
+                (self.label(at, "the statement goes on here"),),
+            )
+            self.restore(stack)
+            self.skip(at)
             return True
         return False
 

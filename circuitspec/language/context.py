@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from circuitspec.language.automaton import Automaton
 from circuitspec.language.diagnostics import Diagnostic, Label, Span
 from circuitspec.language.lexer import END, Tokens
@@ -26,6 +28,12 @@ class Context(Automaton):
         self.diagnostics: list[Diagnostic] = []
         self.openers = frozenset[str]().union(*self.tables.openers.values())
         """Keywords of statements, of whatever block."""
+        for start in tokens.line_starts:
+            at = bisect_left(tokens.starts, start)
+            if tokens.kind[at] == "NAME":
+                word = tokens.text(at)
+                if word in self.openers or nearest(word, self.openers):
+                    self.line_words.add(at)
 
     def report(
         self,
@@ -147,9 +155,38 @@ class Context(Automaton):
             if states[-1] == self.tables.accept:
                 return terminal == END
 
+    def is_next_statement(self, at: int) -> bool:
+        """Whether a word starts the next statement, though the last one could take it for a name.
+
+        It does where it stands right below the first word of the statement: lines that go on are
+        indented. Without this rule `drop` with its names lost would drop a role `sweep`.
+        """
+        tokens = self.tokens
+        boundary = self.boundary()
+        if boundary >= len(self.firsts):
+            return False
+        first = self.firsts[boundary]
+        if first == at or not tokens.is_first_on_line(first):
+            return False
+        if tokens.column(at) > tokens.column(first):
+            return False
+        word = self.word(at)
+        if word in self.tables.openers[self.block()]:
+            self.forced.add(at)
+            return True
+        meant = nearest(word, self.tables.openers[self.block()])
+        return meant is not None and self.could_open(at, meant)
+
     def could_open(self, at: int, opener: str) -> bool:
-        """Whether what follows a token could follow it if it were this keyword."""
-        state = self.states[self.boundary()]
+        """Whether what follows a token could follow it if it were this keyword, in this block."""
+        return self.goes_with(at, opener, self.states[self.boundary()])
+
+    def could_open_elsewhere(self, at: int, opener: str) -> bool:
+        """`could_open`, in whatever block."""
+        return any(self.goes_with(at, opener, state) for state in self.tables.blocks)
+
+    def goes_with(self, at: int, opener: str, state: int) -> bool:
+        """Whether what follows a token could follow this keyword between two statements."""
         shifted = self.tables.actions[state].get(self.tables.literals[opener])
         if shifted is None or at + 1 >= len(self.tokens.kind):
             return False
@@ -174,19 +211,43 @@ class Context(Automaton):
         word = self.word(at)
         if len(word) < 2 or not tokens.is_first_on_line(at):
             return None
-        if tokens.text(at + 1) in ("(", ",", "[") and tokens.text(at - 1) in CONTINUED:
+        goes_on = tokens.text(at + 1) in ("(", ",", "[") and tokens.text(at - 1) in CONTINUED
+        if goes_on and at not in self.forced:
             return None  # a list or an expression that goes on here
         if word in self.openers:
             return word
         meant = nearest(word, self.tables.openers[self.block()])
         return meant if meant and (len(word) > 2 or self.could_open(at, meant)) else None
 
-    def closes_on_line(self, at: int) -> bool:
-        """Whether a `}` follows on the line of a token."""
-        tokens = self.tokens
-        while tokens.kind[at] not in ("RBRACE", END) and not tokens.is_first_on_line(at + 1):
-            at += 1
-        return tokens.kind[at] == "RBRACE"
+    def owns_a_later_brace(self, at: int, first: int) -> bool:
+        """Whether a `}` of the statement itself follows, whose `{` is lost: `knockouts a }, { b }`.
+
+        It does where what follows the `}` can follow no block, or where more of them follow in the
+        lines of the statement than blocks were opened there.
+        """
+        tokens, column = self.tokens, self.tokens.indentation(first)
+        line = tokens.line(first)
+        enclosing = self.open_blocks()
+        shared = sum(tokens.line(brace) == line for _, _, brace in enclosing)
+        depth = surplus = 0
+        token, last = at, at
+        while tokens.kind[token] != END:
+            if token > at and tokens.is_first_on_line(token) and tokens.column(token) <= column:
+                break
+            if tokens.kind[token] == "LBRACE":
+                depth += 1
+            elif tokens.kind[token] == "RBRACE":
+                if depth == 0:
+                    surplus, last = surplus + 1, token
+                    after = tokens.kind[token + 1]
+                    if after not in ("RBRACE", "DOCSTRING", END) and not self.word(token + 1):
+                        return True
+                depth = max(0, depth - 1)
+            token += 1
+        if surplus <= shared:
+            return False
+        goes_on = self.word(last + 1) in self.tables.openers[self.block()]
+        return goes_on or self.balance(at) > len(enclosing)
 
     def skip(self, start: int, first: int | None = None, *, depth: int = 0) -> None:
         """Go on at the next statement from `start` on, or at the `}` that closes the block."""
@@ -209,9 +270,10 @@ class Context(Automaton):
                 depth -= 1
             elif kind == "LBRACE":
                 depth += 1
-            elif self.starts_statement(at) and (
-                depth == 0 or (tokens.is_first_on_line(at) and tokens.column(at) <= column)
-            ):
+            elif tokens.is_first_on_line(at) and tokens.column(at) <= column:
+                if self.starts_statement(at) or self.word(at) in self.openers:
+                    break
+            elif depth == 0 and self.starts_statement(at):
                 break
             at += 1
         self.position = at

@@ -190,6 +190,8 @@ class Parser(Braces):
         meant = nearest(word, frozenset(text for text in candidates if text[0].isalpha()))
         if meant is None and (fresh or self.tokens.is_first_on_line(at)) and self.closed:
             meant = nearest(word, self.openers)
+            if meant is not None and not self.could_open_elsewhere(at, meant):
+                meant = None
         if meant is None or meant == word:
             return False
         is_inside = not fresh and not self.tokens.is_first_on_line(at)
@@ -252,6 +254,8 @@ class Parser(Braces):
             self.position += 1
         elif word in self.openers and previous is None:
             self.of_another_block(at, word, block)
+        elif self.one_too_many(at):
+            return
         elif previous is not None:
             self.after_statement(at, *previous)
         elif word:
@@ -322,7 +326,7 @@ class Parser(Braces):
         self.builder.lost.add(self.statement_word(first))
         self.cut(boundary)
         # A brace of the statement's own that is missing leaves its other one behind.
-        is_lost = "LBRACE" in expected and len(expected) < 3 and self.closes_on_line(at)
+        is_lost = "LBRACE" in expected and self.owns_a_later_brace(at, first)
         self.skip(at, first, depth=int(is_lost))
 
 

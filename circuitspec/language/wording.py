@@ -89,6 +89,7 @@ def listed(words: list[str], conjunction: str = "or", most: int = 8) -> str:
 
 
 @lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def nearest(word: str, known: frozenset[str]) -> str | None:
     """The known word that a misspelt one was meant for, if one is near enough."""
     lowered = word.lower()

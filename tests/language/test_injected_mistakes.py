@@ -109,6 +109,49 @@ def test_many_slips(seed: int) -> None:
         assert sum(n > count for n in said) <= 0.03 * len(said)
 
 
+SMALL = """circuitspec 1
+hypothesis h {
+  role movers = a9.h9 @ END
+  expect complete {
+    ablate complement by nodes with zero
+    knockouts { movers }, { a9.h9 }, { a9.h6 }
+    require incompleteness <= 20% * model.logit_diff ci 95
+  }
+  drop movers
+  sweep model "gpt2"
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "codes"),
+    [
+        ("{ movers }, {", "movers }, {", ["C011"]),
+        ("}, { a9.h9 }", "},  a9.h9 }", ["C011"]),
+        ("}, { a9.h6 }", "},  a9.h6 }", ["C011"]),
+        ("{ movers }, {", "{ movers } }, {", ["C007"]),
+        ("{ movers }, {", "{ { movers }, {", ["C011"]),
+        # The names are lost: the next line is a statement, not their place.
+        ("drop movers", "drop", ["C011"]),
+        ('drop movers\n  sweep model "gpt2"', 'drop\n  swep model "gpt2"', ["C011", "C003"]),
+        ('drop movers\n  sweep model "gpt2"', "drop\n  sweep , model", ["C011", "C011"]),
+        # A word inside a statement is a slip, whatever statement of another block it could open.
+        ("model.logit_diff ci 95", "model.logit_diff task ci 95", ["C004"]),
+    ],
+)
+def test_what_a_slip_is_told_as(was: str, becomes: str, codes: list[str]) -> None:
+    wrong = SMALL.replace(was, becomes)
+    assert wrong != SMALL
+    assert not parse(SMALL)[1]
+    assert [d.code for d in parse(wrong)[1]] == codes
+
+
+def test_a_statement_goes_on_in_lines_that_are_indented() -> None:
+    spec, found = parse(SMALL.replace("drop movers", "drop\n    movers"))
+    assert not found
+    assert spec == parse(SMALL)[0]
+
+
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_a_lost_or_doubled_brace_is_told_once(path: Path) -> None:
     text = path.read_text("utf-8")
