@@ -27,8 +27,8 @@ from circuitspec.engine import readings
 from circuitspec.engine.refusals import refuse_prompts
 from circuitspec.engine.runs import EngineError, Floats, Integers, Readings, Run, Touched
 from circuitspec.engine.scrubbing.draws import Chooser
-from circuitspec.engine.scrubbing.scrub import Scrubbing, Tree
-from circuitspec.engine.scrubbing.story import scrubbed_roles
+from circuitspec.engine.scrubbing.scrub import MOST_PATHS, Scrubbing, Tree
+from circuitspec.engine.scrubbing.story import Slot, scrubbed_roles
 from circuitspec.hypothesis.records import Claim, Scrub
 from circuitspec.task.pools import pool_of
 
@@ -53,12 +53,13 @@ def measure(claim: Claim, context: Context) -> Measured:
     roles = scrubbed_roles(context.hypothesis, stated.roles)
     scrubbing = _scrubbing(claim, stated, context)
     model = context.evaluate([context.model_run()])[0]
-    trees = scrubbing.trees(roles)
+    pool = scrubbing.n_paths > MOST_PATHS
+    trees = scrubbing.trees(roles, pool=pool)
     scrubbed, random = _read(scrubbing, trees, context)
     counts = _counts(trees)
     arm = read_arm("scrubbed", claim, context, scrubbed, model, touched=_touched(counts))
     arm = owned(arm, "rand", context, random)
-    leaks = _leaks(scrubbing, roles, arm, context)
+    leaks = _leaks(scrubbing, roles, arm, context, pool=pool)
     context.engine.forwards += scrubbing.plain_runs / len(context.task.evaluation)
     unclaimed = [r.name for r in context.hypothesis.roles.values() if r.name not in roles]
     return Measured(
@@ -68,6 +69,7 @@ def measure(claim: Claim, context: Context) -> Measured:
             **numbers(arm),
             **_recovered(arm, context),
             "draws": stated.draws,
+            "pooled": pool,
             "pool": len(scrubbing.chooser.pool),
             "vacuous": {role: dict(counts[role]) for role in counts},
             "unclaimed": ["input", *unclaimed],
@@ -152,17 +154,13 @@ class _Empty:
 
 
 def _counts(trees: Sequence[Tree]) -> dict[str, dict[str, int]]:
-    """By role: how often it is read, in how many of these the class is one prompt, and how many
-    draws are of other tokens than the reference."""
+    """By role: how often it is read, and how often its reader's prompt is alone in its class."""
     counts: dict[str, dict[str, int]] = {}
     for tree in trees:
-        for root in tree.drawn:
-            for drawn in root.walk():
-                if drawn.chosen is None or drawn.single is None:
-                    continue
-                own = counts.setdefault(drawn.state.role, {"reads": 0, "single": 0})
-                own["reads"] += int(drawn.single.size)
-                own["single"] += int(drawn.single.sum())
+        for role, single in tree.single.items():
+            own = counts.setdefault(role, {"reads": 0, "single": 0})
+            own["reads"] += int(single.size)
+            own["single"] += int(single.sum())
     return counts
 
 
@@ -174,54 +172,82 @@ def _touched(counts: Mapping[str, Mapping[str, int]]) -> Touched:
 
 
 def _draws(scrubbing: Scrubbing, trees: Sequence[Tree], context: Context) -> dict[str, Any]:
-    """Every draw: for each geometry the evaluation rows, and for each path a row of R numbers.
+    """Every draw, by geometry: the evaluation rows, and the prompts that states were read on.
 
-    `draw` are numbers in the pool (null: none agrees, the reader's own prompt is used), `other`
-    numbers in the pool too. The root's `other` are also the draws of m_rand.
+    With a draw for every path, `draw` and `other` have a list of R numbers in the pool for each
+    row; null where the pool has no prompt that agrees, and the reader's own is used. Pooled,
+    `prompt` and `other` have a number for each entry of a table, an evaluation prompt counting from
+    the size of the pool, and `entry` says which entry of the table below is read; the entries of
+    the logits are the rows' draws, row by row. The logits' `other` are the draws of m_rand too.
     """
     statements: dict[int, list[str]] = {}
     for part in context.hypothesis.edges:
         channels = "".join(part.channels)
         text = f"{part.sender} -> {part.receiver}" + (f".{channels}" if channels else "")
         statements.setdefault(part.statement, []).append(text)
+    found = []
+    for tree in trees:
+        drawn = {"paths": _paths(tree)} if tree.drawn else {"tables": _tables(tree)}
+        found.append({"rows": list(tree.rows), **drawn})
     return {
         "pool": scrubbing.chooser.pool.name,
         "statements": {str(number): texts for number, texts in statements.items()},
-        "trees": [{"rows": list(tree.rows), "paths": _paths(tree)} for tree in trees],
+        "trees": found,
     }
 
 
 def _paths(tree: Tree) -> list[dict[str, Any]]:
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    found: dict[tuple[Slot, ...], dict[str, Any]] = {}
     for root in tree.drawn:
         for drawn in root.walk():
-            entry: dict[str, Any] = {
-                "path": [[s.role, s.position, s.statement] for s in drawn.path]
-            }
+            steps = [[s.role, s.position, s.statement] for s in drawn.path]
+            entry: dict[str, Any] = {"path": steps}
             if drawn.chosen is not None:
-                entry["draw"] = [
-                    [None if i < 0 else i for i in row] for row in drawn.chosen.tolist()
-                ]
+                rows = drawn.chosen.tolist()
+                entry["draw"] = [[None if i < 0 else i for i in row] for row in rows]
             if drawn.other is not None:
                 entry["other"] = drawn.other.tolist()
             found.setdefault(drawn.path, entry)
     return list(found.values())
 
 
+def _tables(tree: Tree) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": table.state.role,
+            "position": table.state.position,
+            "members": [str(node) for node in table.state.members],
+            "prompt": table.x.tolist(),
+            "other": None if table.other is None else table.other.tolist(),
+            "reads": [
+                {
+                    "role": slot.role,
+                    "position": slot.position,
+                    "statement": slot.statement,
+                    "members": [str(node) for node in child.members],
+                    "entry": table.reads[slot].tolist(),
+                }
+                for slot, child in table.state.slots
+            ],
+        }
+        for table in tree.tables.values()
+    ]
+
+
 # ── where a story leaks ──────────────────────────────────────────────────────────────────────────
 
 
 def _leaks(
-    scrubbing: Scrubbing, roles: Sequence[str], whole: Arm, context: Context
+    scrubbing: Scrubbing, roles: Sequence[str], whole: Arm, context: Context, *, pool: bool
 ) -> dict[str, Any]:
     """scrub_recovered with one role scrubbed at a time, the others read exactly, and with none.
 
-    `edges`: no role is scrubbed, only what the graph does not declare. `alone`: one role as well.
-    `without`: all roles but one. Draws are the same numbers in [0, 1) throughout.
+    `edges`: no role is scrubbed, only what the graph does not declare is drawn; in all others that
+    is drawn too. Draws are made with the same numbers in [0, 1) throughout.
     """
 
     def recovered(some: Sequence[str]) -> dict[str, float]:
-        scrubbed, _ = _read(scrubbing, scrubbing.trees(some), context)
+        scrubbed, _ = _read(scrubbing, scrubbing.trees(some, pool=pool), context)
         found = {}
         for metric in context.metrics:
             mean = float(np.mean([r.metrics[metric] for r in scrubbed]))
@@ -231,9 +257,7 @@ def _leaks(
         return found
 
     table: dict[str, Any] = {"edges": recovered(())}
-    for role in roles:
-        rest = [r for r in roles if r != role]
-        table[role] = {"alone": recovered([role]), "without": recovered(rest)}
+    table.update({role: recovered([role]) for role in roles})
     return table
 
 
@@ -270,9 +294,7 @@ def _notes(
         found.append(f"vacuous in part, classes of a single prompt: {', '.join(some)}")
     metric = next(iter(context.metrics))
     base = leaks["edges"][metric]
-    lost = [
-        (base - table["alone"][metric], role) for role, table in leaks.items() if role != "edges"
-    ]
+    lost = [(base - table[metric], role) for role, table in leaks.items() if role != "edges"]
     parts = [f"{role} {loss:.1%}" for loss, role in sorted(lost, reverse=True)]
     found.append(
         f"lost by what is not declared {1 - base:.1%}; then by scrubbing one role alone: "

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from circuitspec.cli.exits import Exit
 from circuitspec.cli.output import emit, say, wants_color, width_of
+
+if TYPE_CHECKING:
+    from circuitspec.hypothesis.records import Hypothesis
+    from circuitspec.task.records import PromptSet, TaskData
 
 EPILOG = """\b
 Examples:
@@ -67,9 +73,11 @@ def prompts(
             reasons = "; ".join(loaded.not_checked) or "its task could not be built"
             say(f"no prompts for {bound.hypothesis.name}: {reasons}")
             raise typer.Exit(Exit.WRONG)
-        lines = [{**line, "task": bound.task.name} for line in prompt_lines(bound.task)]
-        if lines not in printed:  # rivals over one task share their prompts
-            printed.append(lines)
+        lines = prompt_lines(bound.task, _pools(bound.hypothesis, bound.task))
+        for _, group in groupby(lines, key=lambda line: line["set"]):
+            own = [{**line, "task": bound.task.name} for line in group]
+            if own not in printed:  # rivals over one task share their prompts
+                printed.append(own)
     names = list(dict.fromkeys(line["set"] for lines in printed for line in lines))
     unknown = [name for name in sets or () if name not in names]
     if unknown:
@@ -85,3 +93,17 @@ def prompts(
     if problem is not None:
         say(problem)
         raise typer.Exit(Exit.WRONG)
+
+
+def _pools(hypothesis: Hypothesis, task: TaskData) -> Iterator[PromptSet]:
+    """The pools that a hypothesis's scrubs draw from."""
+    from circuitspec.hypothesis.records import Scrub
+    from circuitspec.task.pools import pool_of
+
+    for claim in hypothesis.claims:
+        if isinstance(claim.intervention, Scrub):
+            pool, found = pool_of(task, claim.name, claim.intervention.over)
+            if pool is None:
+                say(f"no pool for {claim.name}: " + "; ".join(d.message for d in found))
+                raise typer.Exit(Exit.WRONG)
+            yield pool

@@ -36,8 +36,8 @@ TASK = """
   task numbers {
     tokens integer 0..36
     words any = 0..5
-    words evens = 0, 2, 4
-    words odds = 1, 3, 5
+    words evens = "0", "2", "4"
+    words odds = "1", "3", "5"
     template near "0 {A} {B} {B2} 1 {A2} 2"
     template far  "{B} 3 {A} {B2} 5 {A2} 2"
     template long "{B} 3 {A} {B2} 5 1 {A2} 2"
@@ -199,22 +199,18 @@ def replayed(
     n = len(task.evaluation)
     scrubbed = {name: np.zeros(n) for name in task.metrics}
     random = {name: np.zeros(n) for name in task.metrics}
+    prompts += [torch.tensor(p.tokens) for p in task.evaluation]
+    total = world.claims[claim].intervention.draws
     for tree in draws["trees"]:
         for i, row in enumerate(tree["rows"]):
             prompt = task.evaluation.prompts[row]
             tokens = torch.tensor(prompt.tokens)
             places, kept = graph(world, prompt)
-            total = len(tree["paths"][0]["other"][i])
             for r in range(total):
-                drawn, other = {}, {}
-                for entry in tree["paths"]:
-                    path = path_of(entry["path"])
-                    if "draw" in entry:
-                        number = entry["draw"][i][r]
-                        above = drawn_above(path, drawn, tokens)
-                        drawn[path] = above if number is None else prompts[number]
-                    if "other" in entry:
-                        other[path] = prompts[entry["other"][i][r]]
+                if "paths" in tree:
+                    drawn, other = by_path(tree, i, r, prompts, tokens)
+                else:
+                    drawn, other = by_table(tree, i * total + r, prompts)
                 for name, metric in task.metrics.items():
                     (at,) = metric.places(prompt)
                     root = places["logits", at]
@@ -224,6 +220,42 @@ def replayed(
                     plain = slow.run(world.slow, other[()][None]).logits[0, at]
                     random[name][row] += value(metric, plain, prompt) / total
     return scrubbed, random
+
+
+def by_path(tree: Mapping[str, Any], i: int, r: int, prompts: list, root: torch.Tensor) -> Any:
+    """Draw r of row i, from a tree with a draw for every path."""
+    drawn: dict[Path, torch.Tensor] = {}
+    other: dict[Path, torch.Tensor] = {}
+    for entry in tree["paths"]:
+        path = path_of(entry["path"])
+        if "draw" in entry:
+            number = entry["draw"][i][r]
+            drawn[path] = drawn_above(path, drawn, root) if number is None else prompts[number]
+        if "other" in entry:
+            other[path] = prompts[entry["other"][i][r]]
+    return drawn, other
+
+
+def by_table(tree: Mapping[str, Any], entry: int, prompts: list) -> Any:
+    """One draw of one row, from pooled tables: the entries that it reads, unrolled."""
+    tables = {(t["role"], t["position"], tuple(t["members"])): t for t in tree["tables"]}
+    drawn: dict[Path, torch.Tensor] = {}
+    other: dict[Path, torch.Tensor] = {}
+
+    def unroll(table: Mapping[str, Any], entry: int, path: Path) -> None:
+        if path:
+            drawn[path] = prompts[table["prompt"][entry]]
+        if table["other"] is not None:
+            other[path] = prompts[table["other"][entry]]
+        for slot in table["reads"]:
+            step = path_of([[slot["role"], slot["position"], slot["statement"]]])
+            below = tables[slot["role"], slot["position"], tuple(slot["members"])]
+            unroll(below, slot["entry"][entry], (*path, *step))
+
+    for table in tree["tables"]:
+        if table["role"] == "logits":
+            unroll(table, entry, ())
+    return drawn, other
 
 
 def asked(world: World, prompt: Prompt) -> tuple[set[Path], set[Path]]:

@@ -82,27 +82,62 @@ class Chooser:
             [sequences.setdefault(p.tokens, len(sequences)) for p in self.prompts], dtype=np.int64
         )
         self._classes: dict[tuple[object, ...], Classes] = {}
+        self._lengths: dict[int, Integers] = {}
 
     def roots(self, rows: Sequence[int]) -> Integers:
         """The root prompts of some evaluation rows, once for each draw: int64 [rows, draws]."""
         chosen = self._size + np.array(rows, dtype=np.int64)
         return np.repeat(chosen[:, None], self.draws, axis=1)
 
-    def uniform(self, path: Path, what: str, rows: Sequence[int]) -> Floats:
-        """Numbers in [0, 1) for a path's draws, [rows, draws]."""
-        text = ":".join((self._name, what, *map(str, path)))
+    def uniform(self, name: Sequence[object], what: str, rows: Sequence[int]) -> Floats:
+        """Numbers in [0, 1) for the draws of a path, by evaluation row: [rows, draws]."""
+        return self._stream(name, what, self._n, self.draws)[list(rows)]
+
+    def at(
+        self, name: Sequence[object], what: str, x: Integers, sample: Integers, samples: int
+    ) -> Floats:
+        """Numbers in [0, 1) for samples of a state on prompts x: of the same shape."""
+        return self._stream(name, what, len(self.prompts), samples)[x, sample]
+
+    def _stream(self, name: Sequence[object], what: str, rows: int, columns: int) -> Floats:
+        text = ":".join((self._name, what, *map(str, name)))
         digest = hashlib.sha256(text.encode()).digest()
         stream = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
-        return stream.random((self._n, self.draws))[list(rows)]
+        return stream.random((rows, columns))
 
-    def unconditional(self, length: int) -> Classes:
-        """All prompts of a length as one class."""
-        return self._sorted((length,), lambda prompt: len(prompt.tokens) == length)
+    def other(self, length: int, u: Floats) -> Integers:
+        """An unconditional draw from the pool for each u, uniform over prompts of a length."""
+        members = self._of_length(length)
+        if not len(members):
+            raise EngineError(
+                f"{self.pool.name} has no prompt of {length} tokens to draw from: "
+                "a larger `pool` may have one"
+            )
+        return members[(u * len(members)).astype(np.int64)]
+
+    def read(
+        self, carries: Sequence[Expr], position: int, length: int, x: Integers, u: Floats
+    ) -> tuple[Integers, Integers, Booleans]:
+        """A role read on a draw that agrees with x: the prompt it is read on, the one drawn (-1
+        where there is none, and it is x's own), and whether x's class is itself alone."""
+        classes = self.agreeing(carries, position, length)
+        chosen = classes.draw(x, u)
+        return np.where(chosen < 0, x, chosen), chosen, classes.single(x, self.sequence)
+
+    def _of_length(self, length: int) -> Integers:
+        if length not in self._lengths:
+            own = [i for i, p in enumerate(self.pool) if len(p.tokens) == length]
+            self._lengths[length] = np.array(own, dtype=np.int64)
+        return self._lengths[length]
 
     def agreeing(self, carries: Sequence[Expr], position: int, length: int) -> Classes:
         """Prompts of a length by the features that a role carries at a token."""
         where = position if any(of_position(f, self._context) for f in carries) else None
         texts = tuple(map(expression_text, carries))
+
+        if (length, texts, where) not in self._classes:
+            for feature in carries:
+                self._has_values(feature, length, where)
 
         def value(prompt: Prompt) -> Hashable:
             if len(prompt.tokens) != length:
@@ -117,6 +152,20 @@ class Chooser:
         except FeatureError:
             # what has no value in two prompts is no difference between them
             return None
+
+    def _has_values(self, feature: Expr, length: int, position: int | None) -> None:
+        """Raise EngineError for a feature that no prompt has a value of: it says nothing."""
+        fault = ""
+        for prompt in self.prompts:
+            if len(prompt.tokens) != length:
+                continue
+            try:
+                feature_value(feature, prompt, self._context, position)
+            except FeatureError as error:
+                fault = str(error)
+            else:
+                return
+        raise EngineError(fault or f"no prompt has {length} tokens")
 
     def _sorted(self, key: tuple[object, ...], value: Callable[[Prompt], Hashable]) -> Classes:
         if key not in self._classes:
@@ -168,25 +217,17 @@ def draw_tree(
     length: int,
 ) -> Drawn:
     """Everything that the logits' state asks for, for evaluation rows of one geometry."""
-    unconditional = chooser.unconditional(length)
-
-    def other(path: Path, x: Integers) -> Integers:
-        drawn = unconditional.draw(x, chooser.uniform(path, "other", rows))
-        if (drawn < 0).any():
-            raise EngineError(
-                f"{chooser.pool.name} has no prompt of {length} tokens to draw from: "
-                "a larger `pool` may have one"
-            )
-        return drawn
 
     def read(path: Path, state: State, reference: Integers) -> Drawn:
         x, chosen, single = reference, None, None
         if path and not state.exact:
-            classes = chooser.agreeing(carries[state.role], state.position, length)
-            chosen = classes.draw(reference, chooser.uniform(path, "draw", rows))
-            single = classes.single(reference, chooser.sequence)
-            x = np.where(chosen < 0, reference, chosen)
+            u = chooser.uniform(path, "draw", rows)
+            own = carries[state.role]
+            x, chosen, single = chooser.read(own, state.position, length, reference, u)
+        other = None
+        if not state.leaf:
+            other = chooser.other(length, chooser.uniform(path, "other", rows))
         below = tuple(read((*path, slot), each, x) for slot, each in state.slots)
-        return Drawn(path, state, x, chosen, None if state.leaf else other(path, x), single, below)
+        return Drawn(path, state, x, chosen, other, single, below)
 
     return read((), state, chooser.roots(rows))

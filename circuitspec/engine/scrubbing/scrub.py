@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from circuitspec.engine.batches import Batch
 from circuitspec.engine.scrubbing.bank import Bank
-from circuitspec.engine.scrubbing.draws import Chooser, Drawn, draw_tree
+from circuitspec.engine.scrubbing.draws import Booleans, Chooser, Drawn, draw_tree
 from circuitspec.engine.scrubbing.states import Values, compute, leaf
-from circuitspec.engine.scrubbing.story import Story, geometry
+from circuitspec.engine.scrubbing.story import Key, State, Story, geometry
+from circuitspec.engine.scrubbing.tables import Table, children_first, count_paths, exact, pooled
 from circuitspec.hypothesis.records import Circuit, Hypothesis
 from circuitspec.language.nodes import LOGITS, Head
 from circuitspec.model.weights import Weights
@@ -20,15 +22,30 @@ from circuitspec.task.records import Metric, Prompt, PromptSet
 
 CHUNK = 1024
 """States of one kind that are computed at once."""
+MOST_PATHS = 200_000
+"""Reads of states (paths × prompts × draws) that are drawn one by one; beyond, draws are pooled."""
+HELD = 1 << 28
+"""Bytes of states' values to hold at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
-    """The prompts of one geometry: `rows` of the evaluation set, and what was drawn for them."""
+    """The prompts of one geometry: `rows` of the evaluation set, and what was drawn for them.
+
+    Exactly: `drawn`, one tree for each token where the logits are read. Pooled: `tables`. `single`
+    says for every role, of each time it is read, whether its class is a single prompt.
+    """
 
     rows: tuple[int, ...]
     story: Story
     drawn: tuple[Drawn, ...]
+    tables: Mapping[Key, Table]
+    single: Mapping[str, Booleans]
+
+    @property
+    def roots(self) -> tuple[State, ...]:
+        """The logits, one state for each token where they are read."""
+        return self.story.roots
 
 
 def root_tokens(metrics: Sequence[Metric], prompt: Prompt) -> tuple[int, ...]:
@@ -63,19 +80,39 @@ class Scrubbing:
             groups.setdefault((geometry(hypothesis, circuit, prompt), roots), []).append(row)
         self._groups = [tuple(rows) for rows in groups.values()]
 
-    def trees(self, roles: Sequence[str]) -> tuple[Tree, ...]:
-        """What is drawn where `roles` are scrubbed and all others are read exactly."""
-        found = []
+    @property
+    def n_paths(self) -> int:
+        """The states of the unrolled trees, times the draws for each, over all prompts."""
+        total = 0
         for rows in self._groups:
-            prompt = self.evaluation.prompts[rows[0]]
-            roots = root_tokens(self.metrics, prompt)
-            story = Story(self.hypothesis, self.circuit, self.weights.shape, prompt, roots, roles)
-            drawn = tuple(
-                draw_tree(self.chooser, root, rows, self._carries, story.length)
-                for root in story.roots
-            )
-            found.append(Tree(rows, story, drawn))
-        return tuple(found)
+            story = self._story(rows, ())
+            total += count_paths(story.roots) * len(rows) * self.chooser.draws
+        return total
+
+    def trees(self, roles: Sequence[str], *, pool: bool) -> tuple[Tree, ...]:
+        """What is drawn where `roles` are scrubbed and all others are read exactly."""
+        return tuple(self._tree(rows, self._story(rows, roles), pool) for rows in self._groups)
+
+    def _story(self, rows: tuple[int, ...], roles: Sequence[str]) -> Story:
+        prompt = self.evaluation.prompts[rows[0]]
+        roots = root_tokens(self.metrics, prompt)
+        shape = self.weights.shape
+        return Story(self.hypothesis, self.circuit, shape, prompt, roots, roles)
+
+    def _tree(self, rows: tuple[int, ...], story: Story, pool: bool) -> Tree:
+        chooser, carries = self.chooser, self._carries
+        if pool:
+            samples = chooser.draws
+            tables, single = pooled(chooser, story.roots, rows, carries, story.length, samples)
+            return Tree(rows, story, (), tables, single)
+        drawn = tuple(draw_tree(chooser, root, rows, carries, story.length) for root in story.roots)
+        found: dict[str, list[Booleans]] = {}
+        for root in drawn:
+            for each in root.walk():
+                if each.single is not None:
+                    found.setdefault(each.state.role, []).append(each.single.reshape(-1))
+        single = {role: np.concatenate(parts) for role, parts in found.items()}
+        return Tree(rows, story, drawn, {}, single)
 
     def bank(self, length: int) -> Bank:
         """Plain runs of all prompts of a length."""
@@ -106,27 +143,48 @@ class Scrubbing:
         [rows, draws, T, W] each, filled at the tokens where metrics read the logits.
         """
         bank = self.bank(tree.story.length)
-        n, draws = len(tree.rows), self.chooser.draws
-        shape = (n * draws, tree.story.length, self.weights.shape.d_model)
+        total = len(tree.rows) * self.chooser.draws
+        shape = (total, tree.story.length, self.weights.shape.d_model)
         scrubbed = torch.zeros(shape, dtype=self.weights.dtype, device=self.weights.device)
         random = torch.zeros_like(scrubbed)
-        for start in range(0, n * draws, CHUNK):
-            part = slice(start, min(start + CHUNK, n * draws))
-            for root in tree.drawn:
-                t = root.state.position
-                scrubbed[part, t] = self._values(tree.story, bank, root, part)[LOGITS]
-                assert root.other is not None
-                random[part, t] = bank.read("final", 0, bank.rows(root.other.reshape(-1)[part]), t)
-        split = (n, draws, *shape[1:])
+        step = total
+        if tree.drawn:
+            width = shape[-1] * scrubbed.element_size()
+            size = sum(len(d.state.members) for root in tree.drawn for d in root.walk()) * width
+            step = max(1, HELD // size)
+        for start in range(0, total, step):
+            part = slice(start, min(start + step, total))
+            tables = exact(tree.drawn, part) if tree.drawn else tree.tables
+            values = self._values(tree, tables, bank)
+            for root in tree.roots:
+                t, other = root.position, tables[root.key].other
+                assert other is not None
+                scrubbed[part, t] = values[root.key][LOGITS]
+                random[part, t] = bank.read("final", 0, bank.rows(other), t)
+        split = (len(tree.rows), self.chooser.draws, *shape[1:])
         return scrubbed.reshape(split), random.reshape(split)
 
-    def _values(self, story: Story, bank: Bank, drawn: Drawn, part: slice) -> Values:
-        x = bank.rows(drawn.x.reshape(-1)[part])
-        if drawn.other is None:
-            return leaf(bank, drawn.state, x)
-        o = bank.rows(drawn.other.reshape(-1)[part])
-        below = {each.path[-1]: self._values(story, bank, each, part) for each in drawn.below}
-        return compute(bank, story, drawn.state, x, o, below)
+    def _values(self, tree: Tree, tables: Mapping[Key, Table], bank: Bank) -> dict[Key, Values]:
+        """Every table's entries computed, those that are read before those that read them."""
+        found: dict[Key, Values] = {}
+        for state in children_first(tree.roots):
+            table = tables[state.key]
+            parts = []
+            for start in range(0, len(table.x), CHUNK):
+                part = slice(start, start + CHUNK)
+                x = bank.rows(table.x[part])
+                if table.other is None:
+                    parts.append(leaf(bank, state, x))
+                    continue
+                below = {}
+                for slot, child in state.slots:
+                    entries = torch.from_numpy(table.reads[slot][part]).to(x.device)
+                    values = found[child.key]
+                    below[slot] = {node: value[entries] for node, value in values.items()}
+                o = bank.rows(table.other[part])
+                parts.append(compute(bank, tree.story, state, x, o, below))
+            found[state.key] = {node: torch.cat([p[node] for p in parts]) for node in parts[0]}
+        return found
 
     def model_finals(self, tree: Tree) -> Tensor:
         """The unmodified model's final residuals of a tree's rows: [rows, T, W]."""

@@ -144,17 +144,16 @@ class _Computation:
             "k": self.bank.until("k", layer, self.o, stop)[:, :, picked],
             "v": self.bank.until("v", layer, self.o, stop)[:, :, picked],
         }
-        shared: dict[tuple[int, tuple[Term, ...]], Tensor] = {}
+        alike: dict[tuple[int, tuple[Term, ...]], dict[Channel, list[int]]] = {}
         for (head, channel, t), terms in mixes.items():
-            if (t, terms) not in shared:
-                base = self.bank.read("pre", layer, self.o, t)
-                shared[t, terms] = block.ln1(base + self._difference(terms, t, base))
-            column = heads.index(head)
-            value = kernels.project(
-                block, channel, shared[t, terms][:, None], picked[column : column + 1]
-            )
-            place = 0 if channel == "q" else t
-            channels[channel][:, place, column] = value[:, 0, 0]
+            readers = alike.setdefault((t, terms), {})
+            readers.setdefault(channel, []).append(heads.index(head))
+        for (t, terms), readers in alike.items():
+            base = self.bank.read("pre", layer, self.o, t)
+            normed = block.ln1(base + self._difference(terms, t, base))[:, None]
+            for channel, columns in readers.items():
+                value = kernels.project(block, channel, normed, picked[columns])
+                channels[channel][:, 0 if channel == "q" else t, columns] = value[:, 0]
         z = attend_from(
             block, channels["q"], channels["k"], channels["v"], at, causal=self.story.shape.causal
         )

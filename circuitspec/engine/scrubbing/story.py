@@ -35,6 +35,9 @@ Receiver = Head | Mlp | Logits
 Through = int | Literal["keep"]
 """The number of an edge statement, or `keep`: read through a kept node."""
 
+Key = tuple[str, int, tuple[Receiver, ...]]
+"""A kind of state: role, token index, members."""
+
 ROOT = "logits"
 KEEP: Literal["keep"] = "keep"
 
@@ -78,8 +81,13 @@ class State:
     exact: bool
     slots: tuple[tuple[Slot, State], ...] = field(hash=False, compare=False)
 
+    @property
+    def key(self) -> Key:
+        """What kind of state this is."""
+        return (self.role, self.position, self.members)
+
     def __str__(self) -> str:
-        return f"{', '.join(map(str, self.members))} @ {self.position}"
+        return f"{self.role}@{self.position}({','.join(map(str, self.members))})"
 
 
 @dataclass(slots=True)
@@ -115,7 +123,7 @@ class Story:
         self._places: dict[tuple[str, int], _Place] = {}
         self._homes: dict[tuple[Part, int], str] = {}
         self._kept: dict[int, list[Part]] = {}
-        self._states: dict[tuple[str, int, tuple[Receiver, ...]], State] = {}
+        self._states: dict[Key, State] = {}
         self._place_roles(hypothesis, prompt)
         for t in sorted(set(roots)):
             self._places[ROOT, t] = _Place(nodes=(LOGITS,), keys=None)
