@@ -40,6 +40,9 @@ Sender = Input | Head | Mlp
 Terms = frozenset[tuple[Sender, Position]]
 """Which senders a channel reads against the rule, and where."""
 
+LITTLE = 0.1
+"""What is left of a stream, as a share of its length, below which a difference is not trusted."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EdgeTrace:
@@ -162,8 +165,9 @@ class _Mixer:
     def mix(self, terms: Terms, receivers: list[Head | Mlp | Logits]) -> Tensor:
         """The residual input of channels with the same exceptions, of `receivers` of one depth.
 
-        Where most of what is read is cut from a live stream, what is left is summed and not
-        subtracted: the residue of a difference of large sums would be blown up by a norm.
+        Where most of what is read is cut from a live stream, or little is left of it, what is left
+        is summed and not subtracted: the residue of a difference of large sums would be blown up by
+        a norm.
         """
         masks = {sender: self.mask(positions) for sender, positions in _by_sender(terms).items()}
         self.written += len(receivers) * sum(int(mask.sum()) for mask in masks.values())
@@ -177,15 +181,17 @@ class _Mixer:
         upstream = [s for s in self.values if self._reads(receivers[0], s)]
         cut = torch.stack(list(masks.values())).sum(0)
         mostly = cut * 2 > len(upstream)
-        x = torch.where(mostly[..., None], self.cut_stream, x)
-        rest = bool(mostly.any())
-        none = torch.zeros_like(mostly)
+        for sender, mask in masks.items():
+            x = x - torch.where((mask & ~mostly)[..., None], self.difference(sender), 0.0)
+        little = x.norm(dim=-1) < LITTLE * self.stream.norm(dim=-1)
+        summed = mostly | (little & (cut > 0))
+        if not bool(summed.any()):
+            return x
+        x = torch.where(summed[..., None], self.cut_stream, x)
+        none = torch.zeros_like(summed)
         for sender in upstream:
-            mask = masks.get(sender, none)
-            if sender in masks:
-                x = x - torch.where((mask & ~mostly)[..., None], self.difference(sender), 0.0)
-            if rest:
-                x = x + torch.where((~mask & mostly)[..., None], self.difference(sender), 0.0)
+            kept = ~masks.get(sender, none) & summed
+            x = x + torch.where(kept[..., None], self.difference(sender), 0.0)
         return x
 
     def difference(self, sender: Sender) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,10 +14,12 @@ from torch import Tensor
 
 from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
+from circuitspec.engine.compiled.compiled import Compiled
 from circuitspec.engine.edges import forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.lens import between, read_residual
 from circuitspec.engine.paths import hold_receivers
+from circuitspec.engine.plan.cost import plain_forward
 from circuitspec.engine.readings import Places
 from circuitspec.engine.refusals import refuse_metric, refuse_prompts, refuse_run, sets_of
 from circuitspec.engine.runs import (
@@ -45,6 +49,9 @@ DEFAULT_BATCH = 64
 """Prompts at once. Another size moves figures by rounding only; a result records the one used."""
 
 Progress = Callable[[int, int], None]
+Executor = Literal["compiled", "dense"]
+"""`compiled` computes all runs of a call together; what it does not cover is left to `dense`, one
+run at a time with masks."""
 
 
 class Engine:
@@ -62,6 +69,7 @@ class Engine:
         metrics: Mapping[str, Metric],
         *,
         batch_size: int = DEFAULT_BATCH,
+        executor: Executor = "compiled",
     ) -> None:
         self.weights = weights
         self.sets = dict(sets)
@@ -80,6 +88,10 @@ class Engine:
             batch_size,
             lambda batch, given, writes: edits_for(self._sources, batch, given, writes),
         )
+        self._compiled = Compiled(
+            weights, self.sets, self.metrics, self._sources, batch_size=batch_size
+        )
+        self.executor = executor
 
     def evaluate(self, runs: Iterable[Run], progress: Progress | None = None) -> list[Readings]:
         """The readings of each run, in order."""
@@ -88,11 +100,30 @@ class Engine:
         with torch.inference_mode(), _computing(self.weights):
             for run in todo:
                 self._refuse(run)
-            for done, run in enumerate(todo):
+            together: list[Run] = []
+            if self.executor == "compiled":
+                together = [run for run in todo if self._compiled.covers(run)]
+            self._compute_together(together)
+            alone = [run for run in todo if run not in self._done]
+            for done, run in enumerate(alone, start=len(todo) - len(alone)):
                 self._done[run] = self._compute(run)
                 if progress is not None:
                     progress(done + 1, len(todo))
         return [self._done[run] for run in listed]
+
+    def _compute_together(self, runs: Sequence[Run]) -> None:
+        """What the compiled executor covers, on one set of prompts after the other."""
+        by_set: dict[str, list[Run]] = {}
+        for run in runs:
+            by_set.setdefault(run.prompts, []).append(run)
+        for name, members in by_set.items():
+            lengths = Counter(len(prompt.tokens) for prompt in self.sets[name])
+            before = self._compiled.flops + self._sources.flops
+            for run, found in self._compiled.evaluate(members).items():
+                planned = self._planned(run, self._asked(run))
+                self._done[run] = replace(found, touched=with_plan(found.touched, planned))
+            spent = self._compiled.flops + self._sources.flops - before
+            self.forwards += spent / plain_forward(self.weights.shape, lengths).flops
 
     def _compute(self, run: Run) -> Readings:
         prompts = self.sets[run.prompts]
@@ -225,7 +256,9 @@ class Engine:
 
     def over(self, sets: Mapping[str, PromptSet], metrics: Mapping[str, Metric]) -> Engine:
         """An engine that computes as this one does, over other prompts (for self-checks)."""
-        return type(self)(self.weights, sets, metrics, batch_size=self.batch_size)
+        return type(self)(
+            self.weights, sets, metrics, batch_size=self.batch_size, executor=self.executor
+        )
 
     def outputs(self, batch: Batch) -> Outputs:
         """Every sender's output in an unmodified run on a batch (for scans and self-checks)."""

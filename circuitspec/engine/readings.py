@@ -54,15 +54,20 @@ def is_plain(metric: Metric, prompts: Iterable[Prompt]) -> bool:
 
 def places_of(batch: Batch, metric: Metric) -> Places:
     """Where `metric` is read in `batch`."""
-    device = batch.tokens.device
-    if is_plain(metric, batch.prompts):
-        rows = torch.arange(len(batch.prompts), device=device)
-        return Places(rows, batch.index(metric.at), batch.prompts)
-    found = [metric_places(metric, prompt) for prompt in batch.prompts]
+    return places_among(batch.prompts, metric, batch.tokens.device)
+
+
+def places_among(prompts: Sequence[Prompt], metric: Metric, device: torch.device) -> Places:
+    """Where `metric` is read in `prompts`, which may differ in length."""
+    if is_plain(metric, prompts):
+        rows = torch.arange(len(prompts), device=device)
+        indices = [indices_at(prompt, metric.at)[0] for prompt in prompts]
+        return Places(rows, torch.tensor(indices, device=device), tuple(prompts))
+    found = [metric_places(metric, prompt) for prompt in prompts]
     return Places(
         torch.tensor([i for i, indices in enumerate(found) for _ in indices], device=device),
         torch.tensor([index for indices in found for index in indices], device=device),
-        tuple(p for p, indices in zip(batch.prompts, found, strict=True) for _ in indices),
+        tuple(p for p, indices in zip(prompts, found, strict=True) for _ in indices),
         tuple(len(indices) for indices in found),
     )
 
@@ -93,8 +98,12 @@ def metric_values(weights: Weights, batch: Batch, metric: Metric, final: Tensor)
     A metric of plain logits computes only the logits of the tokens it names.
     """
     places = places_of(batch, metric)
-    residual = places.pick(final)
-    total = torch.zeros(len(places.prompts), dtype=torch.float64, device=final.device)
+    return values_at(weights, metric, places, places.pick(final))
+
+
+def values_at(weights: Weights, metric: Metric, places: Places, residual: Tensor) -> Tensor:
+    """The metric on each prompt from final residuals at its places [P, W]: float64 [B]."""
+    total = torch.zeros(len(places.prompts), dtype=torch.float64, device=residual.device)
     whole: Tensor | None = None
     if any(term.quantity != "logit" for term in metric.terms):
         whole = kernels.logits(weights, residual).double()
@@ -150,7 +159,11 @@ def top_tokens(weights: Weights, batch: Batch, metric: Metric, final: Tensor) ->
     """The most likely token over the whole vocabulary where a metric is read, at the last place if
     there are several: int64 [B]."""
     places = places_of(batch, metric)
-    residual = places.pick(final)
+    return top_at(weights, places, places.pick(final))
+
+
+def top_at(weights: Weights, places: Places, residual: Tensor) -> Tensor:
+    """The same from final residuals at the metric's places [P, W]."""
     if places.counts is not None:
         residual = torch.stack([part[-1] for part in torch.split(residual, list(places.counts))])
     return kernels.logits(weights, residual).argmax(-1)

@@ -13,6 +13,7 @@ from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch, batches
 from circuitspec.engine.forward import Edits, Trace, Written, forward
 from circuitspec.engine.noise import noise
+from circuitspec.engine.plan.cost import residual_forward
 from circuitspec.engine.runs import EngineError, Means, Noised, Rows, Source, Write, Zero
 from circuitspec.language.nodes import Head, Input, Mlp
 from circuitspec.model.weights import Weights
@@ -89,8 +90,9 @@ def stack(parts: list[Outputs]) -> Outputs:
 class Sources:
     """Computes and remembers the values that runs put in place of outputs.
 
-    `edits_for` turns knock-outs into edits of a batch; it is passed in because knock-outs need
-    sources themselves.
+    `flops` counts the floating-point operations of the runs that values were read off. `edits_for`
+    turns knock-outs into edits of a batch; it is passed in because knock-outs need sources
+    themselves.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Sources:
         self.sets = sets
         self.batch_size = batch_size
         self.capacity = capacity
+        self.flops = 0.0
         self._edits_for = edits_for
         self._recordings: OrderedDict[tuple[object, ...], Outputs] = OrderedDict()
         self._means: dict[Means, dict[tuple[str, int], Outputs]] = {}
@@ -132,7 +135,7 @@ class Sources:
             self._recordings.move_to_end(key)
             return self._recordings[key]
         edits = self._edits_for(batch, given, ())
-        return self._remember(key, Outputs.of(forward(self.weights, batch.tokens, edits)))
+        return self._remember(key, self._outputs(batch.tokens, edits))
 
     def _zero(self, batch: Batch) -> Outputs:
         weights, (b, t) = self.weights, batch.tokens.shape
@@ -163,7 +166,7 @@ class Sources:
             return self._recordings[key]
         tokens = torch.tensor([p.tokens for p in prompts], device=batch.tokens.device)
         paired = Batch(prompts, batch.rows, tokens)
-        outputs = Outputs.of(forward(self.weights, tokens, self._edits_for(paired, given, ())))
+        outputs = self._outputs(tokens, self._edits_for(paired, given, ()))
         return self._remember(key, outputs)
 
     def _noised(self, source: Noised, batch: Batch, given: tuple[Write, ...]) -> Outputs:
@@ -177,7 +180,13 @@ class Sources:
         value = (embedded.double() + drawn.to(embedded.device)).to(embedded.dtype)
         edits = self._edits_for(batch, given, ())
         edits.inputs.append(Written(batch.union_mask(source.positions), value, counted=False))
-        return self._remember(key, Outputs.of(forward(self.weights, batch.tokens, edits)))
+        return self._remember(key, self._outputs(batch.tokens, edits))
+
+    def _outputs(self, tokens: Tensor, edits: Edits | None) -> Outputs:
+        """A run of `tokens` [B, T], reckoned up in `flops`."""
+        count, length = tokens.shape
+        self.flops += residual_forward(self.weights.shape, {length: count}).flops
+        return Outputs.of(forward(self.weights, tokens, edits))
 
     def _remember(self, key: tuple[object, ...], outputs: Outputs) -> Outputs:
         self._recordings[key] = outputs
@@ -225,7 +234,7 @@ class Sources:
         sums: dict[tuple[str, int], Outputs] = {}
         counts: dict[tuple[str, int], int] = {}
         for batch in batches(self.sets[source.reference], self.batch_size, self.weights.device):
-            outputs = Outputs.of(forward(self.weights, batch.tokens)).map(Tensor.double)
+            outputs = self._outputs(batch.tokens, None).map(Tensor.double)
             for template in sorted({p.template for p in batch.prompts}):
                 rows = torch.tensor(
                     [i for i, p in enumerate(batch.prompts) if p.template == template],

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,8 +16,12 @@ from circuitspec.engine import edges as by_edges
 from circuitspec.engine import engine as engine_module
 from circuitspec.engine import kernels, self_checks, sources, writes
 from circuitspec.engine.batches import Batch
+from circuitspec.engine.compiled import chunk, layers, subject
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.forward import Edits
+from circuitspec.engine.plan import by_paths, graph, layout
+from circuitspec.engine.plan.by_paths import _second_pass as honest_second_pass
+from circuitspec.engine.plan.graph import AS_BASE
 from circuitspec.engine.runs import (
     LiveEdges,
     Means,
@@ -368,6 +373,7 @@ def dense(name: str = "gpt2") -> Engine:
         PLACE.sets,
         PLACE.metrics,
         batch_size=4,
+        executor="dense",
     )
 
 
@@ -445,6 +451,94 @@ def test_knock_outs_that_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
         engine_module, "edits_for", lambda s, batch, given, wanted: honest(s, batch, (), wanted)
     )
     assert failed(check(dense())) >= {GIVEN, HOOKS}
+
+
+# ── bugs inside the compiled executor ────────────────────────────────────────────────────────────
+
+
+def compiled(name: str = "gpt2") -> Engine:
+    return Engine(
+        model(name).weights(torch.float32),
+        PLACE.sets,
+        PLACE.metrics,
+        batch_size=4,
+        executor="compiled",
+    )
+
+
+def test_values_that_are_those_of_the_run_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An intervention that resolves and does nothing: it changes nothing, and is seen to."""
+    honest = subject.Subject.table
+
+    def table(self: Any, code: int) -> Any:
+        return honest(self, AS_BASE)
+
+    monkeypatch.setattr(subject.Subject, "table", table)
+    engine = compiled()
+    assert failed(check(engine)) >= {ANOTHER, HOOKS}
+    (done,) = engine.evaluate([claims()[1]])
+    assert done.touched.written == done.touched.planned > 0
+    assert done.touched.changed == 0
+
+
+def test_cut_heads_that_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is cut becomes nothing at all instead of its ablation value."""
+    honest = layers.LayerStep._constant
+
+    def constant(self: Any, codes: Any, place: Any) -> Tensor:
+        return honest(self, np.zeros_like(codes), place)
+
+    monkeypatch.setattr(layers.LayerStep, "_constant", constant)
+    assert failed(check(compiled())) >= {ITSELF, ANOTHER, HOOKS}
+
+
+def test_a_layout_that_misses_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = layout.Layout.where
+
+    def where(self: Any, position: Position) -> tuple[int, ...]:
+        return honest(self, position)[:-1]
+
+    monkeypatch.setattr(layout.Layout, "where", where)
+    assert failed(check(compiled())) >= {PLANNED, ANOTHER, HOOKS}
+
+
+def test_instances_of_different_codes_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sharing goes too far: the first code that an MLP is cut to serves for all."""
+    honest = graph.Graph.after_mlp
+
+    def after_mlp(self: Any, layer: int, segment: int, mid: int, x: int, code: int) -> int:
+        return honest(self, layer, segment, mid, x, min(code, 1))
+
+    monkeypatch.setattr(graph.Graph, "after_mlp", after_mlp)
+    assert failed(check(compiled())) >= {ANOTHER}
+
+
+def test_rows_merged_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of one position are taken for one whatever their tokens are."""
+    honest = chunk.distinct
+
+    def merged(tokens: Any, *keys: Any, merge: bool = True) -> Any:
+        return honest(np.where(tokens >= 0, 0, tokens), merge=merge)
+
+    monkeypatch.setattr(chunk, "distinct", merged)
+    assert failed(check(compiled())) >= {ITSELF}
+
+
+def test_held_channels_that_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Path patching's second pass runs, and holds nothing."""
+    monkeypatch.setattr(by_paths, "_second_pass", lambda graph, held: honest_second_pass(graph, {}))
+    assert failed(check(compiled())) >= {ANOTHER, HOOKS}
+
+
+def test_knock_outs_that_the_base_run_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = subject.edits_for
+    monkeypatch.setattr(
+        subject, "edits_for", lambda s, batch, given, wanted: honest(s, batch, (), wanted)
+    )
+    assert failed(check(compiled())) >= {GIVEN, HOOKS}
+
+
+# ── a model misread ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

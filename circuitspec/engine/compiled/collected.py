@@ -1,0 +1,42 @@
+"""Metrics, top tokens and KL of a run while its chunks come in, in the order of its prompts."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from circuitspec.engine.plan.rows import Integers as Rows
+from circuitspec.engine.runs import Floats, Integers, Readings, Touched
+
+
+class Collected:
+    """Readings of one run; what has not come in is NaN, and −1 for tokens."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.metrics: dict[str, Floats] = {}
+        self.top: dict[str, Integers] = {}
+        self.kl: dict[str, Floats] = {}
+
+    def add_metric(self, name: str, rows: Rows, values: Tensor) -> None:
+        """A metric's values on some rows."""
+        self._add(self.metrics, name, rows, values)
+
+    def add_kl(self, name: str, rows: Rows, values: Tensor) -> None:
+        """KL at a metric's position on some rows."""
+        self._add(self.kl, name, rows, values)
+
+    def add_top(self, name: str, rows: Rows, values: Tensor) -> None:
+        """Top tokens at a metric's position on some rows."""
+        if name not in self.top:
+            self.top[name] = np.full(self.n, -1, dtype=np.int64)
+        self.top[name][rows] = values.cpu().numpy()
+
+    def _add(self, into: dict[str, Floats], name: str, rows: Rows, values: Tensor) -> None:
+        if name not in into:
+            into[name] = np.full(self.n, np.nan)
+        into[name][rows] = values.cpu().numpy()
+
+    def readings(self, touched: Touched) -> Readings:
+        """Everything that came in."""
+        return Readings(metrics=self.metrics, top=self.top, kl=self.kl, touched=touched)

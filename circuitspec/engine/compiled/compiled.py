@@ -1,0 +1,258 @@
+"""The compiling executor: runs in, one plan a layout, readings out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from circuitspec.engine import readings
+from circuitspec.engine.compiled.chunk import Chunk
+from circuitspec.engine.compiled.collected import Collected
+from circuitspec.engine.compiled.execute import Execution
+from circuitspec.engine.compiled.lowering import Lowered, distinct_reads, lower
+from circuitspec.engine.compiled.metrics import Read, columns_of, read_of, scores
+from circuitspec.engine.compiled.receivers import count_held
+from circuitspec.engine.compiled.subject import Coded, Subject
+from circuitspec.engine.compiled.values import Values
+from circuitspec.engine.plan.by_nodes import node_codes
+from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops
+from circuitspec.engine.plan.demand import demand
+from circuitspec.engine.plan.graph import Graph
+from circuitspec.engine.plan.layout import Layout, layouts
+from circuitspec.engine.plan.passes import ALL, Passes
+from circuitspec.engine.runs import Readings, Replace, Run, Source, Touched, Write
+from circuitspec.engine.sources import Sources
+from circuitspec.language.nodes import Position
+from circuitspec.model.weights import Weights
+from circuitspec.task.records import Metric, PromptSet
+
+MOST_READS = 12
+"""Different residuals read at one segment by edges beyond which masks are the cheaper way."""
+
+_OTHER_READINGS = tuple(
+    f.name
+    for f in fields(Run)
+    if f.name not in ("prompts", "rows", "given", "writes", "edges", "path", "top", "kl")
+)
+"""What can be asked of a run besides its metrics: read by the dense executor."""
+
+Given = tuple[Write, ...]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is kept from call to call."""
+
+    graphs: dict[Hashable, Graph] = field(default_factory=dict)
+    subjects: dict[Hashable, Subject] = field(default_factory=dict)
+    chunks: dict[Hashable, Chunk] = field(default_factory=dict)
+    reads: dict[Chunk, list[Read]] = field(default_factory=dict)
+
+
+class Compiled:
+    """Evaluates many runs together. `batch_size` is prompts at once; `cost` is what was computed so
+    far, but for base runs and the runs that ablation values are read off."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        sets: Mapping[str, PromptSet],
+        metrics: Mapping[str, Metric],
+        sources: Sources,
+        *,
+        batch_size: int,
+        passes: Passes = ALL,
+    ) -> None:
+        self.weights = weights
+        self.sets = sets
+        self.metrics = metrics
+        self.sources = sources
+        self.batch_size = batch_size
+        self.passes = passes
+        self.cost = Cost()
+        self._codes: list[Coded] = []
+        self._numbers: dict[Coded, int] = {}
+        self._kept = _Kept()
+
+    def covers(self, run: Run) -> bool:
+        """Whether a run can be compiled; if not it is left to the dense executor."""
+        if any(getattr(run, name) for name in _OTHER_READINGS):
+            return False
+        prompts = self.sets[run.prompts]
+        if not self.weights.blocks:
+            return False
+        if run.edges is None:
+            return True
+        some = layouts(prompts, run.rows, positions_of(run))
+        return all(distinct_reads(run, each, self.weights.shape) <= MOST_READS for each in some)
+
+    def evaluate(self, runs: Sequence[Run]) -> dict[Run, Readings]:
+        """The readings of every run."""
+        groups: dict[tuple[str, tuple[int, ...] | None, Given], list[Run]] = {}
+        for run in runs:
+            groups.setdefault((run.prompts, run.rows, run.given), []).append(run)
+        found: dict[Run, Readings] = {}
+        for (name, rows, given), members in groups.items():
+            found.update(self._group(self.sets[name], rows, given, members))
+        return found
+
+    def _group(
+        self,
+        prompts: PromptSet,
+        rows: tuple[int, ...] | None,
+        given: Given,
+        runs: Sequence[Run],
+    ) -> dict[Run, Readings]:
+        positions = {p for run in runs for p in positions_of(run)}
+        for metric in self.metrics.values():
+            positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
+        collected = {run: Collected(len(prompts)) for run in runs}
+        touched = dict.fromkeys(runs, Touched())
+        for layout in layouts(prompts, rows, positions):
+            graph = self._graph(layout, given)
+            parts = [
+                layout.part(first, first + self.batch_size)
+                for first in range(0, len(layout.rows), self.batch_size)
+            ]
+            chunks = [self._chunk(prompts, part, given) for part in parts]
+            segments = {s for chunk in chunks for read in self._reads(chunk) for s in read.segments}
+            lowered = {
+                run: lower(run, layout, graph, tuple(sorted(segments)), self._coded) for run in runs
+            }
+            for chunk in chunks:
+                values = self._execute(chunk, graph, lowered)
+                for run, low in lowered.items():
+                    touched[run] += low.counted(chunk) + count_held(chunk, graph, values, low.held)
+                for read in self._reads(chunk):
+                    self._read(chunk, values, lowered, read, collected)
+        return {run: collected[run].readings(touched[run]) for run in runs}
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations so far, base runs included, ablation values not."""
+        return self.cost.flops + sum(each.flops for each in self._kept.subjects.values())
+
+    # ── plans ────────────────────────────────────────────────────────────────────────────────
+
+    def _coded(self, source: Source, given: Given) -> int:
+        key = (source, given)
+        if key not in self._numbers:
+            self._codes.append(key)
+            self._numbers[key] = len(self._codes)
+        return self._numbers[key]
+
+    def _graph(self, layout: Layout, given: Given) -> Graph:
+        key = (layout.segments, given)
+        if key not in self._kept.graphs:
+            codes = node_codes(given, (), layout, self.weights.shape, self._coded)
+            self._kept.graphs[key] = Graph(self.weights.shape, codes, self.passes)
+        return self._kept.graphs[key]
+
+    def _reads(self, chunk: Chunk) -> list[Read]:
+        """Where every metric is read."""
+        if chunk not in self._kept.reads:
+            self._kept.reads[chunk] = [read_of(chunk, each) for each in self.metrics.values()]
+        return self._kept.reads[chunk]
+
+    def _subject(self, prompts: PromptSet, rows: Sequence[int], given: Given) -> Subject:
+        key = (prompts.name, tuple(rows), given)
+        if key not in self._kept.subjects:
+            self._kept.subjects[key] = Subject(
+                self.weights, self.sources, prompts, key[1], given, self._codes
+            )
+        return self._kept.subjects[key]
+
+    def _chunk(self, prompts: PromptSet, layout: Layout, given: Given) -> Chunk:
+        subject = self._subject(prompts, layout.rows.tolist(), given)
+        key = (subject.set.name, subject.rows, given, layout.segments)
+        if key not in self._kept.chunks:
+            self._kept.chunks[key] = Chunk(subject, layout, merge_rows=self.passes.rows)
+        return self._kept.chunks[key]
+
+    def _execute(self, chunk: Chunk, graph: Graph, lowered: Mapping[Run, Lowered]) -> Values:
+        roots = {(n, s) for low in lowered.values() for s, n in low.finals.items()}
+        moved = {(n, key[2]) for low in lowered.values() for key, n in low.held.items() if n >= 0}
+        wanted = demand(graph, sorted(roots | moved))
+        execution = Execution(chunk, graph, wanted)
+        self.cost += demand_cost(graph, wanted, chunk.layout, lambda n: execution.place(n).count)
+        return execution.run(n for n, _ in roots | moved)
+
+    # ── readings ─────────────────────────────────────────────────────────────────────────────
+
+    def _read(
+        self,
+        chunk: Chunk,
+        values: Values,
+        lowered: Mapping[Run, Lowered],
+        read: Read,
+        collected: Mapping[Run, Collected],
+    ) -> None:
+        name, rows = read.metric.name, chunk.layout.rows
+        asked = {
+            run: tuple(low.finals[segment] for segment in read.segments)
+            for run, low in lowered.items()
+        }
+        distinct = list(dict.fromkeys(asked.values()))
+        finals = read.finals(chunk, values, distinct)
+        at = {numbers: i for i, numbers in enumerate(distinct)}
+        columns = columns_of(self.weights, read)
+        got = None if columns is None else scores(self.weights, read, columns, finals).cpu()
+
+        whole_vocabulary = set()
+        for run, numbers in asked.items():
+            if run.top or run.kl or columns is None:
+                whole_vocabulary.add(numbers)
+        rows_read = len(whole_vocabulary) * len(read.places.prompts)
+        self.cost += Cost(logits=rows_read * logits_flops(self.weights.shape))
+
+        @cache
+        def kl(i: int) -> Tensor:
+            model = self._model_final(chunk, read)
+            return read.places.mean(readings.kl_from(self.weights, model, finals[i]))
+
+        @cache
+        def whole(i: int) -> Tensor:
+            return readings.values_at(self.weights, read.metric, read.places, finals[i])
+
+        @cache
+        def top(i: int) -> Tensor:
+            return readings.top_at(self.weights, read.places, finals[i])
+
+        for run, numbers in asked.items():
+            i, into = at[numbers], collected[run]
+            if got is not None:
+                into.add_metric(name, rows, got[i])
+            else:
+                into.add_metric(name, rows, kl(i) if read.metric.kl else whole(i))
+            if run.top:
+                into.add_top(name, rows, top(i))
+            if run.kl:
+                into.add_kl(name, rows, kl(i))
+
+    def _model_final(self, chunk: Chunk, read: Read) -> Tensor:
+        """The unmodified model's final residual at a metric's places: [P, W]."""
+        subject = chunk.subject
+        if subject.given:
+            subject = self._subject(subject.set, subject.rows, ())
+        final = subject.base(2 * self.weights.shape.n_layers)[0]
+        places = read.places
+        rows = subject.everywhere.local[places.rows.cpu().numpy(), places.indices.cpu().numpy()]
+        return final[torch.from_numpy(rows).to(final.device)]
+
+
+def positions_of(run: Run) -> set[Position]:
+    """Every position at which a run treats tokens otherwise than elsewhere."""
+    found: set[Position] = set()
+    for write in (*run.given, *run.writes):
+        elements = write.elements if isinstance(write, Replace) else write.live
+        found.update(element.position for element in elements)
+    if run.edges is not None:
+        found.update(edge.position for edge in run.edges.edges)
+    if run.path is not None:
+        found.update(element.position for element in run.path.senders)
+        found.update(position for _, _, position in run.path.receivers)
+    return found

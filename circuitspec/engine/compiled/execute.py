@@ -1,0 +1,216 @@
+"""Carry out a plan on a chunk: layer by layer, values let go after their last use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitspec.engine import kernels
+from circuitspec.engine.compiled.chunk import Chunk
+from circuitspec.engine.compiled.layers import LayerStep
+from circuitspec.engine.compiled.places import Place
+from circuitspec.engine.compiled.values import Pool, Values
+from circuitspec.engine.plan.demand import Demand
+from circuitspec.engine.plan.graph import (
+    AS_BASE,
+    LIVE,
+    NOTHING,
+    ROWWISE,
+    AfterHeads,
+    AfterMlp,
+    Attend,
+    Base,
+    Displaced,
+    Graph,
+    MlpOut,
+    Moved,
+    Start,
+)
+
+ROWS_AT_ONCE = 1024
+"""Rows in one matrix product: fewer waste the machine, more no longer fit its caches."""
+
+
+class Execution:
+    """One call's instances on one chunk. `kept` are values from earlier calls."""
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        graph: Graph,
+        demand: Demand,
+        *,
+        kept: Mapping[int, tuple[Pool, int]] | None = None,
+        rows_at_once: int = ROWS_AT_ONCE,
+    ) -> None:
+        self.chunk = chunk
+        self.graph = graph
+        self.demand = demand
+        self.rows_at_once = rows_at_once
+        self.values = Values()
+        for number, (pool, index) in (kept or {}).items():
+            self.values.put_one(number, pool, index)
+        self._codes: dict[int, frozenset[int]] = {}
+
+    def run(self, roots: Iterable[int]) -> Values:
+        """Compute everything; only `roots` are still there afterwards."""
+        last = self._last_uses(roots)
+        self._base_values()
+        for number in self.demand.starts:
+            self._start(number)
+        for layer in range(self.graph.shape.n_layers):
+            wanted = self.demand.layers[layer]
+            for number in wanted.moved:
+                self._moved(number)
+            for number in wanted.displaced:
+                self._displaced(number)
+            step = LayerStep(
+                self.chunk,
+                self.graph,
+                self.demand,
+                layer,
+                self.values,
+                self.place,
+                self.rows_at_once,
+            )
+            step.heads(step.attend())
+            step.mlps()
+            step.after()
+            self.values.drop(last.pop(layer, ()))
+        return self.values
+
+    # ── where instances live ─────────────────────────────────────────────────────────────────
+
+    def place(self, number: int) -> Place:
+        """The rows of an instance."""
+        segment = self.graph.segment_of(number)
+        if segment != ROWWISE:
+            return self.chunk.place([segment])
+        return self.chunk.merged(self.codes(number), self.demand.segments(number))
+
+    def codes(self, number: int) -> frozenset[int]:
+        """The ablation values that an instance of all segments depends on."""
+        if number not in self._codes:
+            node = self.graph.nodes[number]
+            match node:
+                case Start(code=code):
+                    own, parts = {code}, []
+                case AfterHeads(codes=codes, prev=prev):
+                    own, parts = set(np.frombuffer(codes, dtype=np.int16).tolist()), [prev]
+                case AfterMlp(code=code, prev=prev, mlp=mlp):
+                    own, parts = {code}, [prev] if mlp == NOTHING else [prev, mlp]
+                case MlpOut(x=x):
+                    own, parts = set(), [x]
+                case _:
+                    raise AssertionError(f"{node} does not hold for all segments")
+            found = frozenset(own - {LIVE}).union(*(self.codes(part) for part in parts))
+            self._codes[number] = found
+        return self._codes[number]
+
+    def _last_uses(self, roots: Iterable[int]) -> dict[int, list[int]]:
+        """The layer after which each instance is no longer needed."""
+        nodes, kept = self.graph.nodes, set(roots)
+        use: dict[int, int] = {}
+        for layer, wanted in enumerate(self.demand.layers):
+            for attend in wanted.attends:
+                node = nodes[attend]
+                if isinstance(node, Attend):
+                    use.update(dict.fromkeys((node.q, *node.k, *node.v), layer))
+            for numbers in (wanted.heads, wanted.mlps, wanted.after, wanted.displaced):
+                for number in numbers:
+                    use[number] = max(use.get(number, 0), layer)
+                    match nodes[number]:
+                        case AfterHeads(prev=prev):
+                            use[prev] = layer
+                        case MlpOut(x=x):
+                            use[x] = layer
+                        case AfterMlp(prev=prev, mlp=mlp):
+                            use[prev] = layer
+                            use[mlp] = layer
+        found: dict[int, list[int]] = {}
+        for number, layer in use.items():
+            if number not in kept:
+                found.setdefault(layer, []).append(number)
+        return found
+
+    # ── leaves ───────────────────────────────────────────────────────────────────────────────
+
+    def _base_values(self) -> None:
+        for number in self.demand.where:
+            node = self.graph.nodes[number]
+            if isinstance(node, Base):
+                self.values.put([number], Pool(self.chunk.base(node.depth), self.chunk.everywhere))
+
+    def _start(self, number: int) -> None:
+        node = self.graph.nodes[number]
+        assert isinstance(node, Start)
+        place = self.place(number)
+        if node.code != LIVE:
+            table = self.chunk.table(node.code)
+            rows = table.input[table.rows(place)]
+        else:
+            weights = self.chunk.weights
+            tokens = self.chunk.subject.tokens[place.prompt, place.index]
+            rows = weights.embed[torch.from_numpy(tokens).to(self.chunk.device)]
+            if weights.pos_embed is not None:
+                index = torch.from_numpy(place.index).to(self.chunk.device)
+                rows = rows + weights.pos_embed[index]
+        self.values.put([number], Pool(rows[None], place))
+
+    # ── path patching's first pass ───────────────────────────────────────────────────────────
+
+    def _moved(self, number: int) -> None:
+        node = self.graph.nodes[number]
+        assert isinstance(node, Moved)
+        place = self.place(number)
+        change = self._change(node, place)
+        if node.prev != NOTHING:
+            change = self.values.rows([node.prev], place)[0] + change
+        self.values.put([number], Pool(change[None], place))
+
+    def _change(self, node: Moved, place: Place) -> Tensor:
+        chunk = self.chunk
+        base = chunk.table(AS_BASE)
+        own = base.rows(place)
+        codes = np.frombuffer(node.codes, dtype=np.int16)
+        if node.of == "input":
+            table = chunk.table(int(codes[0]))
+            return table.input[table.rows(place)] - base.input[own]
+        block = chunk.weights.blocks[node.layer]
+        if node.of == "heads":
+            total: Tensor | None = None
+            for code in sorted(set(codes.tolist()) - {AS_BASE}):
+                heads = torch.from_numpy(np.flatnonzero(codes == code)).to(chunk.device)
+                table = chunk.table(code)
+                z = table.z(node.layer)[:, heads][table.rows(place)]
+                difference = z - base.z(node.layer)[:, heads][own]
+                part = difference.flatten(1) @ block.w_o[heads].flatten(0, 1)
+                total = part if total is None else total + part
+            assert total is not None
+            return total
+        frozen = base.mlp(node.layer)[own]
+        if codes[0] != LIVE:
+            table = chunk.table(int(codes[0]))
+            return table.mlp(node.layer)[table.rows(place)] - frozen
+        assert block.mlp is not None
+        assert block.ln2 is not None
+        moved = self.values.rows([node.x], place)[0]
+        read = chunk.subject.base_mlp_input(node.layer)[0]
+        index = place.rows_in(chunk.everywhere)
+        read = (read if index is None else read[index]) + moved
+        new = kernels.mlp_output(block.mlp, block.ln2(read))
+        # where nothing moved nothing changes: rounding must not look like an effect
+        return torch.where((moved != 0).any(-1, keepdim=True), new - frozen, 0.0)
+
+    def _displaced(self, number: int) -> None:
+        node = self.graph.nodes[number]
+        assert isinstance(node, Displaced)
+        place = self.place(number)
+        base = self.chunk.base(node.depth)[0]
+        index = place.rows_in(self.chunk.everywhere)
+        base = base if index is None else base[index]
+        moved = self.values.rows([node.moved], place)[0]
+        self.values.put([number], Pool((base + moved)[None], place))
