@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -63,8 +63,7 @@ class Execution:
             self._start(number)
         for layer in range(self.graph.shape.n_layers):
             wanted = self.demand.layers[layer]
-            for number in wanted.moved:
-                self._moved(number)
+            self._move(wanted.moved)
             for number in wanted.displaced:
                 self._displaced(number)
             step = LayerStep(
@@ -104,6 +103,8 @@ class Execution:
                     own, parts = {code}, [prev] if mlp == NOTHING else [prev, mlp]
                 case MlpOut(x=x):
                     own, parts = set(), [x]
+                case Base():
+                    own, parts = set(), []
                 case _:
                     raise AssertionError(f"{node} does not hold for all segments")
             found = frozenset(own - {LIVE}).union(*(self.codes(part) for part in parts))
@@ -162,14 +163,51 @@ class Execution:
 
     # ── path patching's first pass ───────────────────────────────────────────────────────────
 
-    def _moved(self, number: int) -> None:
-        node = self.graph.nodes[number]
-        assert isinstance(node, Moved)
-        place = self.place(number)
-        change = self._change(node, place)
-        if node.prev != NOTHING:
-            change = self.values.rows([node.prev], place)[0] + change
-        self.values.put([number], Pool(change[None], place))
+    def _move(self, numbers: Sequence[int]) -> None:
+        """A layer's moves: of its input and heads one by one, then of its MLP all together."""
+        recomputed: dict[Place, list[tuple[int, Moved]]] = {}
+        for number in numbers:
+            node = self.graph.nodes[number]
+            assert isinstance(node, Moved)
+            place = self.place(number)
+            if node.x != NOTHING:
+                recomputed.setdefault(place, []).append((number, node))
+            else:
+                self._put_move([number], [node], place, self._change(node, place)[None])
+        for place, found in recomputed.items():
+            step = max(1, self.rows_at_once // max(1, place.count))
+            for start in range(0, len(found), step):
+                listed = [number for number, _ in found[start : start + step]]
+                nodes = [node for _, node in found[start : start + step]]
+                self._put_move(listed, nodes, place, self._through_mlp(nodes, place))
+
+    def _put_move(
+        self, numbers: Sequence[int], nodes: Sequence[Moved], place: Place, change: Tensor
+    ) -> None:
+        before = [node.prev for node in nodes]
+        moving = [i for i, number in enumerate(before) if number != NOTHING]
+        if len(moving) == len(nodes):
+            change = self.values.rows(before, place) + change
+        elif moving:
+            change = change.clone()
+            change[moving] += self.values.rows([before[i] for i in moving], place)
+        self.values.put(numbers, Pool(change, place))
+
+    def _through_mlp(self, nodes: Sequence[Moved], place: Place) -> Tensor:
+        """How far an MLP's output moves when what it reads has moved: [n, R, W]."""
+        chunk, layer = self.chunk, nodes[0].layer
+        block = chunk.weights.blocks[layer]
+        assert block.mlp is not None
+        assert block.ln2 is not None
+        base = chunk.table(AS_BASE)
+        frozen = base.mlp(layer)[base.rows(place)]
+        moved = self.values.rows([node.x for node in nodes], place)
+        read = chunk.subject.base_mlp_input(layer)[0]
+        index = place.rows_in(chunk.everywhere)
+        read = (read if index is None else read[index]) + moved
+        new = kernels.mlp_output(block.mlp, block.ln2(read).flatten(0, 1)).view_as(read)
+        # where nothing moved nothing changes: rounding must not look like an effect
+        return torch.where((moved != 0).any(-1, keepdim=True), new - frozen, 0.0)
 
     def _change(self, node: Moved, place: Place) -> Tensor:
         chunk = self.chunk
@@ -192,18 +230,8 @@ class Execution:
             assert total is not None
             return total
         frozen = base.mlp(node.layer)[own]
-        if codes[0] != LIVE:
-            table = chunk.table(int(codes[0]))
-            return table.mlp(node.layer)[table.rows(place)] - frozen
-        assert block.mlp is not None
-        assert block.ln2 is not None
-        moved = self.values.rows([node.x], place)[0]
-        read = chunk.subject.base_mlp_input(node.layer)[0]
-        index = place.rows_in(chunk.everywhere)
-        read = (read if index is None else read[index]) + moved
-        new = kernels.mlp_output(block.mlp, block.ln2(read))
-        # where nothing moved nothing changes: rounding must not look like an effect
-        return torch.where((moved != 0).any(-1, keepdim=True), new - frozen, 0.0)
+        table = chunk.table(int(codes[0]))
+        return table.mlp(node.layer)[table.rows(place)] - frozen
 
     def _displaced(self, number: int) -> None:
         node = self.graph.nodes[number]

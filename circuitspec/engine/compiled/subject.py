@@ -65,6 +65,7 @@ class Subject:
         self.everywhere = place_of(prompt, index, self.width, self.n, self.device)
         self._tables: dict[int, Table] = {}
         self._traces: list[Trace] | None = None
+        self._streams: dict[int, Tensor] = {}
         self._base_keys: dict[int, dict[Side, Tensor]] = {}
 
     def table(self, code: int) -> Table:
@@ -109,6 +110,11 @@ class Subject:
 
     def base(self, depth: int) -> Tensor:
         """The base run's residual stream, at every token of `everywhere`: [1, rows, W]."""
+        if depth not in self._streams:
+            self._streams[depth] = self._stream(depth)
+        return self._streams[depth]
+
+    def _stream(self, depth: int) -> Tensor:
         layer, after_heads = divmod(depth, 2)
 
         def of(trace: Trace) -> Tensor:

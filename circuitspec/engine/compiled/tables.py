@@ -49,15 +49,16 @@ class Table:
         self.device = device
         self.size = int(which.max()) + 1
         self._rows: WeakKeyDictionary[Place, Tensor] = WeakKeyDictionary()
+        self._last: dict[str, tuple[int, Tensor]] = {}
 
     @property
     def input(self) -> Tensor:
         """The input's values."""
-        return self._gathered(lambda part: part.input)
+        return self._gathered("input", 0, lambda part: part.input)
 
     def z(self, layer: int) -> Tensor:
         """The heads' values."""
-        return self._gathered(lambda part: part.z[layer])
+        return self._gathered("z", layer, lambda part: part.z[layer])
 
     def mlp(self, layer: int) -> Tensor:
         """The MLP's values."""
@@ -67,7 +68,7 @@ class Table:
             assert value is not None
             return value
 
-        return self._gathered(of)
+        return self._gathered("mlp", layer, of)
 
     def rows(self, place: Place) -> Tensor:
         """Which value each row of a place takes: int64 [R]."""
@@ -76,7 +77,15 @@ class Table:
             self._rows[place] = torch.from_numpy(found).to(self.device)
         return self._rows[place]
 
-    def _gathered(self, of: Callable[[Parts], Tensor]) -> Tensor:
+    def _gathered(self, what: str, layer: int, of: Callable[[Parts], Tensor]) -> Tensor:
+        """All parts in one; remembered until the same is asked for of another layer."""
+        known, value = self._last.get(what, (-1, None))
+        if value is None or known != layer:
+            value = self._gather(of)
+            self._last[what] = (layer, value)
+        return value
+
+    def _gather(self, of: Callable[[Parts], Tensor]) -> Tensor:
         first, rows = self.parts[0]
         value = of(first)
         if len(self.parts) == 1 and np.array_equal(rows.reshape(-1), np.arange(self.size)):

@@ -130,6 +130,7 @@ class Graph:
         self.base_codes = base_codes
         self.base = [self.add(Base(depth)) for depth in range(2 * shape.n_layers + 1)]
         self._base_ids = set(self.base)
+        self._plain_input = bool((base_codes[:, 0] == LIVE).all())
         self.base_heads = [
             [self.head_codes(row, layer).tobytes() for layer in range(shape.n_layers)]
             for row in base_codes
@@ -150,6 +151,15 @@ class Graph:
     def is_base(self, number: int) -> bool:
         """Whether a residual is the base run's."""
         return number in self._base_ids
+
+    def rowwise(self, number: int) -> bool:
+        """Whether a residual depends on template, position and token alone.
+
+        Of the base run's only the input does, where no knock-out replaces it.
+        """
+        if number in self._base_ids:
+            return number == self.base[0] and self._plain_input
+        return self.segment_of(number) == ROWWISE
 
     def visible(self, segment: int) -> int:
         """How many segments, from the first, a query in `segment` sees."""
@@ -203,7 +213,7 @@ class Graph:
         live: tuple[tuple[int, tuple[int, ...]], ...],
     ) -> int:
         """`prev` past heads that may each read something else."""
-        own = live or self.segment_of(prev) != ROWWISE or self.is_base(prev) or has_base(codes)
+        own = live or not self.rowwise(prev) or has_base(codes)
         return self.add(AfterHeads(segment if own else ROWWISE, layer, prev, codes, live))
 
     def after_mlp(self, layer: int, segment: int, mid: int, x: int, code: int) -> int:
@@ -212,7 +222,7 @@ class Graph:
             return self.base[2 * layer + 2] if self.is_base(mid) else mid
         value = NOTHING
         if code == LIVE:
-            if self.passes.fold and self.is_base(x):
+            if self.passes.fold and self.is_base(x) and not (self.rowwise(x) and self.rowwise(mid)):
                 code = AS_BASE
             else:
                 value = self.mlp(layer, segment, x)
@@ -222,8 +232,7 @@ class Graph:
                 return self.base[2 * layer + 2]
         own = (
             code == AS_BASE
-            or self.is_base(mid)
-            or self.segment_of(mid) != ROWWISE
+            or not self.rowwise(mid)
             or (value != NOTHING and self.segment_of(value) != ROWWISE)
         )
         return self.add(AfterMlp(segment if own else ROWWISE, layer, mid, code, value))
@@ -261,8 +270,7 @@ class Graph:
 
     def mlp(self, layer: int, segment: int, x: int) -> int:
         """The output of an MLP that reads `x`."""
-        own = self.segment_of(x) != ROWWISE or self.is_base(x)
-        return self.add(MlpOut(segment if own else ROWWISE, layer, x))
+        return self.add(MlpOut(ROWWISE if self.rowwise(x) else segment, layer, x))
 
 
 @lru_cache(maxsize=4096)
