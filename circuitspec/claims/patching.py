@@ -2,7 +2,9 @@
 
 `patch R from D` writes R's counterfactual outputs and recomputes the rest (activation patching,
 Vig et al. 2020; Meng et al. 2022). `patch A -> B.q from D` lets them reach B.q alone, in two
-passes (path patching, Wang et al. 2022, appendix B; Goldowsky-Dill et al. 2023).
+passes (path patching, Wang et al. 2022, appendix B; Goldowsky-Dill et al. 2023). On `patch A -> B.q
+-> logits from D` B in turn reaches the logits alone: all heads but B stay frozen until the last
+receivers, which are held while all else is recomputed.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from circuitspec.claims.arms import numbers, read_arm
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured
 from circuitspec.claims.readings import with_readings
-from circuitspec.engine.runs import EngineError, Path, Replace, Run
-from circuitspec.hypothesis.records import ActivationPatch, Claim, PathPatch
+from circuitspec.engine.runs import EngineError, Hop, Path, Replace, Run
+from circuitspec.hypothesis.records import ActivationPatch, Claim, PatchedPair, PathPatch
 
 
 def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
@@ -28,8 +30,6 @@ def _patched(claim: Claim, context: Context) -> list[tuple[str, Run]]:
             write = Replace(cut.elements, context.counterfactual(baseline))
             runs = [(cut.name, Run(EVALUATION, given=given, writes=(write,), top=True, kl=True))]
         case PathPatch(pairs=pairs, baseline=baseline, through=through):
-            if any(pair.onward for pair in pairs):
-                raise EngineError("paths of more than one hop are not measured by this version")
             source = context.counterfactual(baseline)
             runs = [
                 (
@@ -40,6 +40,7 @@ def _patched(claim: Claim, context: Context) -> list[tuple[str, Run]]:
                         path=Path(
                             frozenset(pair.senders), frozenset(pair.receivers), source, through
                         ),
+                        onward=_onward(pair),
                         top=True,
                         kl=True,
                     ),
@@ -49,6 +50,17 @@ def _patched(claim: Claim, context: Context) -> list[tuple[str, Run]]:
         case _:
             raise EngineError("the claim patches nothing")
     return [(name, with_readings(run, claim, context)) for name, run in runs]
+
+
+def _onward(pair: PatchedPair) -> tuple[Hop, ...]:
+    """The further hops of a pair's path, each from what this pair's path has reached."""
+    reached = {node for node, _, _ in pair.receivers}
+    found = []
+    for hop in pair.onward:
+        senders = frozenset(e for e in hop.senders if e.node in reached)
+        found.append(Hop(senders, frozenset(hop.receivers)))
+        reached = {node for node, _, _ in hop.receivers}
+    return tuple(found)
 
 
 def measure(claim: Claim, context: Context) -> Measured:

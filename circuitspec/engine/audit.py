@@ -8,13 +8,15 @@ time, on the CPU, in the bridge's float32.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from circuitspec.engine.audit_paths import PatchedPath
+from circuitspec.engine.audit_writes import Node, Values, Writes, writing
 from circuitspec.engine.noise import noise
 from circuitspec.engine.runs import (
     Floats,
@@ -37,7 +39,6 @@ from circuitspec.language.nodes import (
     Channel,
     Head,
     HeadIndex,
-    Input,
     Layer,
     Logits,
     Mlp,
@@ -46,10 +47,6 @@ from circuitspec.language.nodes import (
 )
 from circuitspec.model.load import LoadedModel
 from circuitspec.task.records import Metric, Prompt, PromptSet
-
-Node = Input | Head | Mlp
-Values = dict[Node, Tensor]
-"""A value for every sender: z [B, T, D] of a head, the output [B, T, W] of an MLP or the input."""
 
 AT_ONCE = 16
 """Prompts in one pass through hooks."""
@@ -123,26 +120,27 @@ class Audit:
         """Logits [B, T, V] of a forward pass through hooks."""
         return forward_through_hooks(self.bridge, self.shape, tokens, handlers)
 
-    def record(self, tokens: Tensor, hooked: _Writes) -> Values:
-        """Every sender's output in a run under some writes."""
+    def record(self, tokens: Tensor, writes: Writes, held: Handlers | None = None) -> Values:
+        """Every sender's output in a run under some writes, its channels held as handlers say."""
         values: Values = {}
 
         def keep_input(x: Tensor) -> Tensor:
-            values[INPUT] = hooked.write(INPUT, x)
+            values[INPUT] = writes.write(INPUT, x)
             return values[INPUT]
 
         def keep_z(layer: int, z: Tensor) -> Tensor:
-            z = hooked.write_z(layer, z)
+            z = writes.write_z(layer, z)
             for head in self.heads(layer):
                 values[head] = z[:, :, head.index]
             return z
 
         def keep_mlp(layer: int, out: Tensor) -> Tensor:
             mlp = Mlp(Layer(layer))
-            values[mlp] = hooked.write(mlp, out)
+            values[mlp] = writes.write(mlp, out)
             return values[mlp]
 
-        self.forward(tokens, Handlers(input=keep_input, z=keep_z, mlp_out=keep_mlp))
+        handlers = Handlers() if held is None else held
+        self.forward(tokens, replace(handlers, input=keep_input, z=keep_z, mlp_out=keep_mlp))
         return values
 
     def heads(self, layer: int) -> list[Head]:
@@ -207,30 +205,10 @@ class Audit:
         for places in _chunks([len(prompt.tokens) for prompt in chosen]):
             tokens = torch.tensor([chosen[i].tokens for i in places])
             count += tokens.numel() if pooled else len(tokens)
-            for node, value in self.record(tokens, _Writes()).items():
+            for node, value in self.record(tokens, Writes()).items():
                 part = value.double().sum((0, 1) if pooled else 0)
                 totals[node] = totals[node] + part if node in totals else part
         return {node: (total / count).float() for node, total in totals.items()}
-
-
-class _Writes:
-    """Outputs to replace, in order: (node, mask [B, T], value)."""
-
-    def __init__(self, writes: Iterable[tuple[Node, Tensor, Tensor]] = ()) -> None:
-        self.by_node: dict[Node, list[tuple[Tensor, Tensor]]] = {}
-        for node, mask, value in writes:
-            self.by_node.setdefault(node, []).append((mask, value))
-
-    def write(self, node: Node, value: Tensor) -> Tensor:
-        """`value` of a node with what is to be written there."""
-        for mask, new in self.by_node.get(node, ()):
-            value = torch.where(mask[..., None], new, value)
-        return value
-
-    def write_z(self, layer: int, z: Tensor) -> Tensor:
-        """z [B, T, H, D] of a layer with its heads written."""
-        heads = [Head(Layer(layer), HeadIndex(i)) for i in range(z.shape[2])]
-        return torch.stack([self.write(head, z[:, :, head.index]) for head in heads], dim=2)
 
 
 class _Part:
@@ -244,7 +222,7 @@ class _Part:
     def logits(self) -> Tensor:
         """Logits [B, T, V] of the intervened run."""
         run = self.run
-        given = _Writes(self.writes(self.prompts, run.given, ()))
+        given = Writes(self.writes(self.prompts, run.given, ()))
         if run.edges is not None:
             return self.by_edges(run.edges, given)
         if run.path is not None:
@@ -253,9 +231,9 @@ class _Part:
             *self.writes(self.prompts, run.given, ()),
             *self.writes(self.prompts, run.writes, run.given),
         ]
-        return self.audit.forward(self.tokens, _writing(_Writes(both)))
+        return self.audit.forward(self.tokens, writing(Writes(both)))
 
-    def by_edges(self, live: LiveEdges, given: _Writes) -> Tensor:
+    def by_edges(self, live: LiveEdges, given: Writes) -> Tensor:
         """Every channel computed from its own sum of live and ablated senders."""
         audit = self.audit
         cut = self.values(live.source, self.prompts, self.run.given)
@@ -316,58 +294,13 @@ class _Part:
             ),
         )
 
-    def by_path(self, path: Path, given: _Writes) -> Tensor:
-        """Two passes: heads frozen and receivers read; then receivers held."""
-        audit = self.audit
-        clean = audit.record(self.tokens, given)
+    def by_path(self, path: Path, given: Writes) -> Tensor:
+        """Heads frozen and receivers read, step by step; the last receivers held."""
         source = self.values(path.source, self.prompts, self.run.given)
-        everywhere = torch.ones_like(self.tokens, dtype=torch.bool)
-        first = [(n, m, v) for n, of in given.by_node.items() for m, v in of]
-        first += [
-            (node, everywhere, value)
-            for node, value in clean.items()
-            if isinstance(node, Head) or (isinstance(node, Mlp) and path.through == "direct")
-        ]
-        first += [
-            (element.node, self.mask(self.prompts, [element.position]), source[element.node])
-            for element in path.senders
-        ]
-        held: dict[tuple[Head | Mlp | Logits, Channel], Tensor] = {}
-        for node, channel, position in path.receivers:
-            mask = self.mask(self.prompts, [position])
-            held[node, channel] = held.get((node, channel), torch.zeros_like(mask)) | mask
-        read: dict[object, Tensor] = {}
-
-        def keep(key: object, value: Tensor) -> Tensor:
-            read[key] = value
-            return value
-
-        handlers = _writing(_Writes(first))
-        handlers.channel = lambda layer, channel, value: keep((layer, channel), value)
-        handlers.mlp_in = lambda layer, x: keep(layer, x)
-        handlers.final = lambda x: keep(LOGITS, x)
-        audit.forward(self.tokens, handlers)
-
-        def hold(node: Head | Mlp | Logits, channel: Channel, key: object, x: Tensor) -> Tensor:
-            if (node, channel) not in held:
-                return x
-            value = read[key]
-            if isinstance(node, Head):
-                value = value[:, :, node.index]
-            return torch.where(held[node, channel][..., None], value, x)
-
-        def on_channel(layer: int, channel: Channel, value: Tensor) -> Tensor:
-            columns = [
-                hold(head, channel, (layer, channel), value[:, :, head.index])
-                for head in audit.heads(layer)
-            ]
-            return torch.stack(columns, dim=2)
-
-        again = _writing(given)
-        again.channel = on_channel
-        again.mlp_in = lambda layer, x: hold(Mlp(Layer(layer)), "in", layer, x)
-        again.final = lambda x: hold(LOGITS, "", LOGITS, x)
-        return audit.forward(self.tokens, again)
+        patched = PatchedPath(
+            self.audit, self.tokens, path.through, given, lambda at: self.mask(self.prompts, [at])
+        )
+        return patched.logits((path, *self.run.onward), source)
 
     def writes(
         self, prompts: Sequence[Prompt], writes: tuple[Write, ...], given: tuple[Write, ...]
@@ -410,15 +343,15 @@ class _Part:
                 others = self.audit.sets[source.prompts].prompts
                 chosen = [others[source.rows[row]] for row in self.rows]
                 tokens = torch.tensor([prompt.tokens for prompt in chosen])
-                return self.audit.record(tokens, _Writes(self.writes(chosen, given, ())))
+                return self.audit.record(tokens, Writes(self.writes(chosen, given, ())))
             case Noised():
                 tokens = torch.tensor([prompt.tokens for prompt in prompts])
-                plain = self.audit.record(tokens, _Writes())[INPUT]
+                plain = self.audit.record(tokens, Writes())[INPUT]
                 added = noise(source, self.rows, tokens.shape[1], plain.shape[2])
                 noised = (plain.double() + added).to(plain.dtype)
                 written = (INPUT, self.mask(prompts, source.positions), noised)
                 return self.audit.record(
-                    tokens, _Writes([*self.writes(prompts, given, ()), written])
+                    tokens, Writes([*self.writes(prompts, given, ()), written])
                 )
 
     @staticmethod
@@ -429,15 +362,6 @@ class _Part:
             for i, prompt in enumerate(prompts):
                 mask[i, list(prompt.at(position))] = True
         return mask
-
-
-def _writing(writes: _Writes) -> Handlers:
-    """Handlers that put writes in place."""
-    return Handlers(
-        input=lambda x: writes.write(INPUT, x),
-        z=writes.write_z,
-        mlp_out=lambda layer, out: writes.write(Mlp(Layer(layer)), out),
-    )
 
 
 def _optional(bridge: Any, name: str) -> Tensor | None:

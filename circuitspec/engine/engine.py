@@ -18,7 +18,7 @@ from circuitspec.engine.compiled.compiled import Compiled
 from circuitspec.engine.edges import forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.lens import between, read_residual
-from circuitspec.engine.paths import hold_receivers
+from circuitspec.engine.paths import hold_along
 from circuitspec.engine.plan.cost import plain_forward
 from circuitspec.engine.readings import Places
 from circuitspec.engine.refusals import refuse_metric, refuse_prompts, refuse_run, sets_of
@@ -45,7 +45,7 @@ from circuitspec.language.nodes import Head, Input, Mlp
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import Metric, Prompt, PromptSet
 
-DEFAULT_BATCH = 64
+DEFAULT_BATCH = 128
 """Prompts at once. Another size moves figures by rounding only; a result records the one used."""
 
 Progress = Callable[[int, int], None]
@@ -162,6 +162,9 @@ class Engine:
         if run.path is not None:
             planned += planned_writes(prompts, shape, [Replace(run.path.senders, run.path.source)])
             planned += planned_receivers(prompts, run.path.receivers)
+            for hop in run.onward:
+                planned += planned_writes(prompts, shape, [Replace(hop.senders, run.path.source)])
+                planned += planned_receivers(prompts, hop.receivers)
         return planned
 
     def _intervene(self, run: Run, batch: Batch) -> _Intervened:
@@ -176,7 +179,9 @@ class Engine:
         base = edits_for(self._sources, batch, run.given, ())
         clean = forward(self.weights, batch.tokens, base)
         counterfactual = self._sources.values(run.path.source, batch, run.given)
-        again, written = hold_receivers(self.weights, batch, run.path, clean, counterfactual, base)
+        again, written = hold_along(
+            self.weights, batch, run.path, run.onward, clean, counterfactual, base
+        )
         again.inputs, again.heads, again.mlps = base.inputs, base.heads, base.mlps
         trace = forward(self.weights, batch.tokens, again, patterns=layers)
         return self._traced(run, trace, again.touched + Touched(written=written))

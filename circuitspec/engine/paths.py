@@ -1,6 +1,9 @@
-"""Path patching in two passes, values held (Wang et al. 2022, appendix B)."""
+"""Path patching, values held (Wang et al. 2022, appendix B; Goldowsky-Dill et al. 2023)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,11 +11,81 @@ from torch import Tensor
 from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch
 from circuitspec.engine.forward import Edits, Trace, Written
-from circuitspec.engine.runs import Path
+from circuitspec.engine.runs import Hop, Path
 from circuitspec.engine.sources import Outputs
 from circuitspec.engine.writes import masks_by_node
-from circuitspec.language.nodes import INPUT, Channel, Head, HeadIndex, Layer, Logits, Mlp, Position
+from circuitspec.language.nodes import (
+    INPUT,
+    QKV,
+    Channel,
+    Head,
+    HeadIndex,
+    Layer,
+    Logits,
+    Mlp,
+    Position,
+)
 from circuitspec.model.weights import BlockWeights, Weights
+
+
+def hold_along(
+    weights: Weights,
+    batch: Batch,
+    path: Path,
+    onward: Sequence[Hop],
+    clean: Trace,
+    counterfactual: Outputs,
+    given: Edits,
+) -> tuple[Edits, int]:
+    """What the last receivers of a path are held at, and how often all before them were written.
+
+    A path of one step is `hold_receivers`. Of several, each step starts from what the receivers of
+    the step before put out (`respond`).
+    """
+    edits, written = hold_receivers(weights, batch, path, clean, counterfactual, given)
+    for hop in onward:
+        sent, held = respond(weights, edits, clean, given)
+        step = replace(path, senders=hop.senders, receivers=hop.receivers)
+        edits, again = hold_receivers(weights, batch, step, clean, sent, given)
+        written += held + again
+    return edits, written
+
+
+def respond(weights: Weights, held: Edits, clean: Trace, given: Edits) -> tuple[Outputs, int]:
+    """Every sender's output where its own channels are held and all else is as in `clean`.
+
+    Receivers do not see each other: each is computed from clean values and its own. Also how many
+    activations were written.
+    """
+    zs, mlps = list(clean.z), list(clean.mlps)
+    places = [*held.channels.values(), *held.mlp_inputs.values()]
+    places += [] if held.final is None else [held.final]
+    written = sum(int(place.mask.sum()) for place in places)
+    for layer in sorted({layer for layer, _ in held.channels}):
+        block = weights.blocks[layer]
+        read = _channels(block, clean.pre[layer], {"q", "k", "v"})
+        heads = torch.zeros(weights.shape.n_heads, dtype=torch.bool, device=clean.input.device)
+        for channel in QKV:
+            if (layer, channel) in held.channels:
+                mask, value, _ = held.channels[layer, channel]
+                read[channel] = torch.where(mask[..., None], value, read[channel])
+                heads |= mask.flatten(0, 1).any(0)
+        z, _ = kernels.attend(block, read["q"], read["k"], read["v"], causal=weights.shape.causal)
+        z = torch.where(heads[:, None], z, clean.z[layer])
+        for mask, value, _ in given.heads.get(layer, ()):
+            z = torch.where(mask[..., None], value, z)
+        zs[layer] = z
+    for layer, (mask, value, _) in held.mlp_inputs.items():
+        block = weights.blocks[layer]
+        assert block.mlp is not None
+        assert block.ln2 is not None
+        out = kernels.mlp_output(
+            block.mlp, block.ln2(torch.where(mask[..., None], value, clean.mid[layer]))
+        )
+        for mask_given, value_given, _ in given.mlps.get(layer, ()):
+            out = torch.where(mask_given[..., None], value_given, out)
+        mlps[layer] = out
+    return Outputs(clean.input, tuple(zs), tuple(mlps)), written
 
 
 def hold_receivers(

@@ -11,7 +11,18 @@ from collections.abc import Iterable, Mapping
 
 from circuitspec.engine.lens import refuse_reading
 from circuitspec.engine.readings import metric_places
-from circuitspec.engine.runs import EngineError, Means, Noised, Replace, Rows, Run, Source, Write
+from circuitspec.engine.runs import (
+    EngineError,
+    Hop,
+    Means,
+    Noised,
+    Path,
+    Replace,
+    Rows,
+    Run,
+    Source,
+    Write,
+)
 from circuitspec.hypothesis.records import Edge
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import Channel, Head, Input, Logits, Mlp, is_upstream
@@ -40,11 +51,19 @@ def refuse_run(
     if run.edges is not None:
         refuse_edges(run.edges.edges, shape)
         _refuse_source(run.edges.source, prompts, sets)
+    if run.onward and run.path is None:
+        raise EngineError("a path goes on, and does not begin")
     if run.path is not None:
-        for element in sorted(run.path.senders, key=str):
-            refuse_node(element.node, shape)
-        for node, channel, _ in sorted(run.path.receivers, key=str):
-            refuse_receiver(node, channel, shape)
+        steps: tuple[Path | Hop, ...] = (run.path, *run.onward)
+        for step in steps:
+            for element in sorted(step.senders, key=str):
+                refuse_node(element.node, shape)
+            for node, channel, _ in sorted(step.receivers, key=str):
+                refuse_receiver(node, channel, shape)
+        passed = {node for step in steps for node, _, _ in step.receivers}
+        for element in sorted((e for hop in run.onward for e in hop.senders), key=str):
+            if element.node not in passed:
+                raise EngineError(f"the path goes on from {element.node}, and nothing leads there")
         _refuse_source(run.path.source, prompts, sets)
     for reading in run.attention:
         refuse_node(reading.head, shape)

@@ -112,6 +112,19 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """A further step of a path: receivers of the step before send on what they then put out.
+
+    Each computes its output from the values that the path brought to its channels and, in its other
+    channels, those of the run that path patching freezes; `senders` says where that output is sent
+    on from, `receivers` by what it is read.
+    """
+
+    senders: frozenset[Element]
+    receivers: frozenset[tuple[Head | Mlp | Logits, Channel, Position]]
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionReading:
     """Attention mass of a head from a query position to key positions, summed over their tokens."""
 
@@ -157,7 +170,8 @@ class Run:
 
     The metrics of the task are always read. `top` asks for the top token, `kl` for
     KL(model ‖ run) in nats, both at the metric's position. `rows` computes some prompts of the set
-    only, ascending; the readings of the others are NaN, and -1 for tokens.
+    only, ascending; the readings of the others are NaN, and -1 for tokens. `onward` are the further
+    steps of `path`.
     """
 
     prompts: str
@@ -171,6 +185,7 @@ class Run:
     attribution: tuple[AttributionReading, ...] = ()
     residual: tuple[ResidualReading, ...] = ()
     rows: tuple[int, ...] | None = None
+    onward: tuple[Hop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,7 +137,9 @@ def _intervention(claim: Claim) -> Iterator[str]:
         case PathPatch() as patch:
             for pair in patch.pairs:
                 senders = ", ".join(map(str, pair.senders))
-                for hop, reading in enumerate((pair.receivers, *pair.onward)):
+                for hop, reading in enumerate(
+                    (pair.receivers, *(h.receivers for h in pair.onward))
+                ):
                     for receiver, channel, position in reading:
                         read = f"{receiver}{channels_text((channel,) if channel else ())}"
                         source = senders if hop == 0 else f"hop {hop}"

@@ -11,7 +11,7 @@ from circuitspec.hypothesis.members import UNKNOWN, Scope
 from circuitspec.hypothesis.ordering import channel_key, edge_key, element_key, node_key
 from circuitspec.hypothesis.places import meet
 from circuitspec.hypothesis.product import Product
-from circuitspec.hypothesis.records import Edge, Element, PatchedPair, PathPatch
+from circuitspec.hypothesis.records import Edge, Element, OnwardHop, PatchedPair, PathPatch
 from circuitspec.hypothesis.report import Report
 from circuitspec.hypothesis.text import channels_text, receiver_text, targets_text
 from circuitspec.language import syntax
@@ -27,7 +27,7 @@ def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch 
     baseline = baseline_name(action.baseline, scope, report)
     edges = _edges(action.senders, action.hops[0], scope, report)
     onward = tuple(
-        _reads(_edges(tuple(r.target for r in before), after, scope, report) or ())
+        _onward(before, after, scope, report)
         for before, after in zip(action.hops, action.hops[1:], strict=False)
     )
     mode, through = action.mode, action.through
@@ -48,7 +48,9 @@ def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch 
             action.span,
             hint="add `direct` (MLPs frozen) or `through mlps` (MLPs recomputed)",
         )
-    if edges is None or baseline is None or mode is None or through is None or not all(onward):
+    if edges is None or baseline is None or mode is None or through is None:
+        return None
+    if not all(hop.receivers for hop in onward):
         return None
     name = " -> ".join(
         [targets_text(action.senders), *(", ".join(map(receiver_text, hop)) for hop in action.hops)]
@@ -58,6 +60,17 @@ def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch 
     )
     pairs = (together,) if mode == "all" else each
     return PathPatch(mode=mode, pairs=pairs, baseline=baseline, through=through)
+
+
+def _onward(
+    before: tuple[syntax.Receiver, ...],
+    after: tuple[syntax.Receiver, ...],
+    scope: Scope,
+    report: Report,
+) -> OnwardHop:
+    """A hop from the receivers of the one before; without receivers where it cannot be said."""
+    edges = _edges(tuple(r.target for r in before), after, scope, report) or ()
+    return OnwardHop(senders=_senders(edges, scope), receivers=_reads(edges))
 
 
 def baseline_name(name: syntax.Name, scope: Scope, report: Report) -> str | None:
@@ -115,7 +128,7 @@ def _senders(edges: tuple[Edge, ...], scope: Scope) -> tuple[Element, ...]:
 
 
 def _each_pair(
-    edges: tuple[Edge, ...], onward: tuple[tuple[Read, ...], ...], scope: Scope
+    edges: tuple[Edge, ...], onward: tuple[OnwardHop, ...], scope: Scope
 ) -> tuple[PatchedPair, ...]:
     """One pair for every sender element and receiver channel that it meets."""
     pairs: dict[tuple[Element, Head | Mlp | Logits, Channel], list[Read]] = {}

@@ -127,14 +127,22 @@ class ActivationPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnwardHop:
+    """A further hop of a path: from where the receivers of the hop before send on, and into what."""
+
+    senders: tuple[Element, ...]
+    receivers: tuple[tuple[Head | Mlp | Logits, Channel, Position], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchedPair:
     """Senders and the receiver channels written together in one path-patching run."""
 
     name: str
     senders: tuple[Element, ...]
     receivers: tuple[tuple[Head | Mlp | Logits, Channel, Position], ...]
-    onward: tuple[tuple[tuple[Head | Mlp | Logits, Channel, Position], ...], ...] = ()
-    """Further hops of `a -> b.q -> logits`: what each reads, in order; empty for a single hop."""
+    onward: tuple[OnwardHop, ...] = ()
+    """Further hops of `a -> b.q -> logits`, in order; empty for a single hop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@ at a time, and nothing computed here that the reference computes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,
+    Hop,
     Means,
     Noised,
     Replace,
@@ -178,7 +179,7 @@ class _Part:
             (node_of(node), channel or "in", mask_of(self.prompts, position))
             for node, channel, position in path.receivers
         ]
-        if isinstance(path.source, Rows) and not self.run.given:
+        if isinstance(path.source, Rows) and not self.run.given and not self.run.onward:
             # the reference's own two passes; the logits of it are checked against ours below
             alone = slow.path_patch(
                 self.model, self.x, self.paired(path.source), senders, receivers, path.through
@@ -198,10 +199,45 @@ class _Part:
             if (node, channel) in held:
                 mask = mask | held[node, channel][0]
             held[node, channel] = (mask, first.channels[node, channel])
+        for hop in self.run.onward:
+            held = self.step(hop, clean, frozen, held, given)
         second = slow.run(self.model, self.x, Chain(given, slow.Replace(channels=held)))
-        if isinstance(path.source, Rows) and not self.run.given:
+        if isinstance(path.source, Rows) and not self.run.given and not self.run.onward:
             torch.testing.assert_close(second.logits, alone, rtol=0, atol=1e-12)
         return second
+
+    def step(
+        self, hop: Hop, clean: Mapping, frozen: Mapping, held: Mapping, given: slow.Hooks
+    ) -> dict[tuple[slow.Node, str], tuple[Tensor, Tensor]]:
+        """A further step of a path: each receiver's answer to what it is held at, one by one."""
+        every = slow.everywhere(self.x)
+        plain = slow.run(self.model, self.x, given).channels
+        answers = {}
+        for receiver in {node for node, _ in held}:
+            own = {
+                key: (every, value)
+                for key, value in plain.items()
+                if key[0] == receiver and receiver != slow.LOGITS
+            }
+            for key in own:
+                if key in held:
+                    mask, brought = held[key]
+                    own[key] = (every, slow.where(mask, brought, plain[key]))
+            if own:
+                done = slow.run(self.model, self.x, Chain(given, slow.Replace(channels=own)))
+                answers[receiver] = done.senders[receiver]
+        masks: dict[slow.Node, Tensor] = {}
+        for element in hop.senders:
+            node, mask = node_of(element.node), mask_of(self.prompts, element.position)
+            masks[node] = masks[node] | mask if node in masks else mask
+        patched = {node: (mask, answers.get(node, clean[node])) for node, mask in masks.items()}
+        hooks = Chain(given, slow.Replace(frozen), slow.Replace(patched))
+        read = slow.run(self.model, self.x, hooks).channels
+        found: dict[tuple[slow.Node, str], tuple[Tensor, Tensor]] = {}
+        for node, channel, position in hop.receivers:
+            key, mask = (node_of(node), channel or "in"), mask_of(self.prompts, position)
+            found[key] = (mask | found[key][0] if key in found else mask, read[key])
+        return found
 
     def hooks(
         self, prompts: Sequence[Prompt], given: tuple[Write, ...], writes: tuple[Write, ...]

@@ -13,6 +13,7 @@ from circuitspec.engine.edges import senders_of
 from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,
+    Hop,
     LiveEdges,
     Means,
     Noised,
@@ -123,6 +124,23 @@ def _some(draw: st.DrawFn, things: list, shares: list[float]) -> frozenset:
 
 
 @st.composite
+def hops(draw: st.DrawFn, shape: ModelShape, path: Path) -> tuple[Hop, ...]:
+    """Up to two further steps of a path, from nodes that it has reached."""
+    place = st.tuples(st.sampled_from(receivers_of(shape)), st.sampled_from(PLACES))
+    found = []
+    reached = {node for node, _, _ in path.receivers}
+    for _ in range(draw(st.integers(1, 2))):
+        nodes = sorted((n for n in reached if not isinstance(n, Logits)), key=str)
+        if not nodes:
+            break
+        senders = st.builds(Element, st.sampled_from(nodes), st.sampled_from(PLACES))
+        reads = draw(st.frozensets(place.map(lambda r: (*r[0], r[1])), min_size=2, max_size=6))
+        found.append(Hop(draw(st.frozensets(senders, min_size=1, max_size=4)), reads))
+        reached = {node for node, _, _ in reads}
+    return tuple(found)
+
+
+@st.composite
 def runs(
     draw: st.DrawFn, world: World, shape: ModelShape, kind: Kind, *, noise: bool = True
 ) -> Run:
@@ -155,6 +173,9 @@ def runs(
             chosen = draw(st.frozensets(st.sampled_from(everything), min_size=3, max_size=25))
         all_but = kind == "all_but" or (kind == "dense" and draw(st.booleans()))
         edges = LiveEdges(chosen, draw(source), all_but)
+    onward: tuple[Hop, ...] = ()
+    if path is not None and draw(st.booleans()):
+        onward = draw(hops(shape, path))
     knockout = st.builds(Replace, elements(shape, 3, least=1), source)
     attention = st.builds(
         AttentionReading,
@@ -175,6 +196,7 @@ def runs(
         writes=writes,
         edges=edges,
         path=path,
+        onward=onward,
         top=True,
         kl=True,
         attention=tuple(draw(st.lists(attention, min_size=1, max_size=2))),

@@ -135,9 +135,13 @@ def test_paths_run_on_over_several_hops() -> None:
         ("a1.h0", "v", "S2"),
         ("a1.h3", "v", "S2"),
     }
-    assert [[(str(r), c) for r, c, _ in hop] for hop in pair.onward] == [
+    assert [[(str(r), c) for r, c, _ in hop.receivers] for hop in pair.onward] == [
         [("a2.h1", "q"), ("a3.h0", "q")],
         [("logits", "")],
+    ]
+    assert [[str(e.node) for e in hop.senders] for hop in pair.onward] == [
+        ["a1.h0", "a1.h3"],
+        ["a2.h1", "a3.h0"],
     ]
 
 
