@@ -128,7 +128,7 @@ class ActivationPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnwardHop:
-    """A further hop of a path: from where the receivers of the hop before send on, and into what."""
+    """A further hop of a path: from where the receivers before it send, and into what."""
 
     senders: tuple[Element, ...]
     receivers: tuple[tuple[Head | Mlp | Logits, Channel, Position], ...]
