@@ -4,13 +4,17 @@
 
 A plain forward is the unmodified model in plain torch, logits at the last position only, over the
 same prompts. The model has GPT-2 small's shape and random weights: what is timed does not depend on
-what it has learned. NAME is a piece of work (`knockouts`: in all three ways), one way of doing it
+what it has learned. NAME is a piece of work (`knockouts`: in all its ways), one way of doing it
 (`knockouts_masked`, `knockouts_hooks`), or a table (`scaling_heads`).
 
-The engine is cold: a new one for every time, which has seen no prompt of these, and has only the
-means of the reference set, as the obvious ways have theirs. They have their masks and the clean and
-counterfactual values of path patching ready too. What takes too long is timed on an even sample of
-its evaluations: `extrapolated_from` says how many.
+All ways have the values that are put in place of outputs ready: the means of the reference set, the
+outputs of the unmodified model, those on the counterfactual prompts; the obvious ways their masks
+too. The engine is a new one every time and has nothing else. In the rows called `_cold` it has the
+means alone, and runs the unmodified model as part of the work.
+
+What a way does one by one is timed on an even sample of its evaluations: `extrapolated_from` says
+how many. `scrub_hooks` and `scrub_masked` are estimates: one masked forward by edges for each node
+of the tree.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +35,7 @@ import torch
 from ioi_task import prompt_sets
 from plain_model import Model, random_model
 from scaling import TABLES, Point, tables
+from scrub import Scrub
 from timing import Case, Clock, Row, peak_rate
 from ways import EngineWay, HooksWay, MaskedWay, Way
 from workloads import Work, works
@@ -37,11 +43,11 @@ from workloads import Work, works
 SHAPES = ("100x8", "32x8", "100x30")
 """Prompts × templates."""
 
-SUFFIXES = {"engine": "", "hooks": "_hooks", "masked": "_masked"}
+SUFFIXES = {"engine": "", "cold": "_cold", "hooks": "_hooks", "masked": "_masked"}
+COLD = ("circuit_nodes", "circuit_edges", "leave_one_out", "path_sweep", "path_sweep_mlps")
+"""What is timed cold as well: longer work does not feel it."""
 SAMPLE = 3
 """Evaluations that are timed of work that a way does one by one."""
-
-NOT_YET = {"scrub": "the engine has no causal scrubbing yet"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,16 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = random_model(device)
     rate = peak_rate(device)
     result: dict[str, Any] = {"machine": _machine(device, rate), "rows": [], "scaling": []}
-    known = set(works(model.shape, 8)) | set(NOT_YET)
+    known = {*works(model.shape, 8), "scrub"}
     known = {name + suffix for name in known for suffix in SUFFIXES.values()} | set(TABLES)
     unknown = sorted(set(options.only) - known)
     if unknown:
         print(f"no such work: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         return 2
     print(_described(result["machine"]), flush=True)
-    for name, reason in NOT_YET.items():
-        if not options.only or any(only.startswith(name) for only in options.only):
-            print(f"left out: {name}, as {reason}")
     for shape in options.prompts:
         rows, plain = of_shape(model, shape, options, tell)
         if rows:
@@ -88,10 +91,14 @@ def of_shape(
     obvious = MaskedWay(model, sets, options.chunk)
     ways: dict[str, Way] = {
         "engine": EngineWay(model, sets),
+        "cold": EngineWay(model, sets, cold=True),
         "hooks": HooksWay(model, sets, options.chunk),
         "masked": obvious,
     }
-    cases = list(_cases(model, ways, n, options.only, tell))
+    cases = [
+        *_cases(model, ways, n, options.only, tell),
+        *_scrub_cases(model, ways, n, templates, options.only),
+    ]
     if not cases:
         return [], 0.0
     obvious.prepare([])
@@ -109,14 +116,38 @@ def _cases(
     for name, work in listed.items():
         for kind, way in ways.items():
             row = name + SUFFIXES[kind]
+            if kind == "cold" and name not in COLD:
+                continue
             if only and name not in only and row not in only:
                 continue
-            if kind == "engine" and work.count > SAMPLE and shares is None:
+            ours = kind in ("engine", "cold")
+            if ours and work.count > SAMPLE and shares is None:
                 shares = sharing(way, listed["leave_one_out"])
                 if not shares:
                     tell("the engine shares nothing between runs: long work is sampled")
-            whole = work.count <= SAMPLE or (kind == "engine" and bool(shares))
+            whole = work.count <= SAMPLE or (ours and bool(shares))
             yield case_of(row, work, way, whole=whole)
+
+
+def _scrub_cases(
+    model: Model, ways: dict[str, Way], n: int, templates: int, only: Sequence[str]
+) -> Iterator[Case]:
+    wanted = [
+        kind
+        for kind in ("engine", "hooks", "masked")
+        if not only or {"scrub", "scrub" + SUFFIXES[kind]} & set(only)
+    ]
+    if not wanted:
+        return
+    scrub = Scrub(model, n, templates)
+    for kind in wanted:
+        name = "scrub" + SUFFIXES[kind]
+        if kind == "engine":
+            yield Case(name=name, prepare=scrub.prepare, run=scrub.run)
+            continue
+        by_edges = works(model.shape, n)["circuit_edges"]
+        forward = case_of(name, replace(by_edges, count=scrub.nodes), ways[kind], whole=False)
+        yield forward
 
 
 def case_of(name: str, work: Work, way: Way, *, whole: bool) -> Case:

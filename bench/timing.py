@@ -32,7 +32,7 @@ class Case:
 
     name: str
     prepare: Callable[[], None]
-    run: Callable[[], None]
+    run: Callable[[], object]
     scale: float = 1.0
     sampled: int | None = None
 
@@ -76,7 +76,7 @@ class Clock:
     plain: Callable[[], None]
     taken: list[float] = field(default_factory=list)
 
-    def seconds(self, run: Callable[[], None]) -> float:
+    def seconds(self, run: Callable[[], object]) -> float:
         """How long `run` takes, until the device is done."""
         self._wait()
         start = time.perf_counter()
@@ -139,7 +139,7 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
 
-def counted(run: Callable[[], None]) -> float:
+def counted(run: Callable[[], object]) -> float:
     """Floating-point operations of the matrix products in `run`."""
     with FlopCounterMode(display=False) as counter:
         run()

@@ -43,21 +43,32 @@ class Way(Protocol):
 
 
 class EngineWay:
-    """circuitspec's own. Means of the reference set are taken beforehand, on other prompts."""
+    """circuitspec's own, a new engine each time; it keeps no reading from one to the next.
 
-    def __init__(self, model: Model, sets: dict[str, PromptSet]) -> None:
+    Beforehand it has taken the means of the reference set (in a run on prompts that share no token
+    with ours) and, unless `cold`, run the unmodified model and the counterfactual prompts, as the
+    obvious ways have: a verification runs the model before anything else.
+    """
+
+    def __init__(self, model: Model, sets: dict[str, PromptSet], *, cold: bool = False) -> None:
         self.model = model
         self.sets = sets | {"foreign": foreign(sets["evaluation"], model.shape.d_vocab)}
+        self.cold = cold
         self.engine: Engine | None = None
 
     def prepare(self, runs: Sequence[Run]) -> None:
-        """A new engine, cold but for the means: a run on prompts that share no token with ours."""
         self.engine = Engine(self.model.weights, self.sets, METRICS)
-        if any(write.source == MEANS for run in runs for write in run.writes) or any(
-            run.edges is not None for run in runs
-        ):
-            cut = Replace(frozenset({Element(head("0.0"), END)}), MEANS)
-            self.engine.evaluate([Run("foreign", writes=(cut,))])
+        one = frozenset({Element(head("0.0"), END)})
+        sources = {write.source for run in runs for write in run.writes}
+        sources |= {run.edges.source for run in runs if run.edges is not None}
+        if MEANS in sources:
+            self.engine.evaluate([Run("foreign", writes=(Replace(one, MEANS),))])
+        if not self.cold:
+            patched = {run.path.source for run in runs if run.path is not None}
+            writes = [(Replace(one, source),) for source in sorted(patched, key=str)]
+            self.engine.evaluate(
+                [Run("evaluation"), *(Run("evaluation", writes=w) for w in writes)]
+            )
 
     def evaluate(self, runs: Sequence[Run]) -> list[Tensor]:
         assert self.engine is not None

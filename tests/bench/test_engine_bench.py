@@ -15,7 +15,8 @@ import pytest
 import torch
 
 BENCH = Path(__file__).parents[2] / "bench"
-MODULES = ("ioi_task", "plain_model", "values", "ways", "workloads", "timing", "scaling", "engine")
+MODULES = ("ioi_task", "plain_model", "values", "ways", "workloads", "timing")
+MODULES += ("scrub", "scaling", "engine")
 NAMES = (
     "circuit_nodes",
     "circuit_edges",
@@ -139,16 +140,18 @@ def test_json_has_the_stated_form(
     """The whole command, on a small model."""
     monkeypatch.setattr(bench.engine, "random_model", lambda device: model)
     out = tmp_path / "rows.json"
-    only = ["circuit_nodes", "leave_one_out_masked", "scrub"]
+    only = ["circuit_nodes", "leave_one_out_masked", "scrub_masked"]
     short = ["--prompts", "8x4", "--repeats", "3", "--quiet", "--flops"]
     code = bench.engine.main(["--json", str(out), "--only", *only, *short])
     assert code == 0
     rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
     assert set(rows) == {
         "circuit_nodes",
+        "circuit_nodes_cold",
         "circuit_nodes_hooks",
         "circuit_nodes_masked",
         "leave_one_out_masked",
+        "scrub_masked",
     }
     for row in rows.values():
         low, high = row["spread"]
@@ -162,7 +165,21 @@ def test_json_has_the_stated_form(
     # 27 circuits through all layers cost what one does, 27 times
     ratio = rows["leave_one_out_masked"]["gflop"] / rows["circuit_nodes_masked"]["gflop"]
     assert ratio == pytest.approx(27, rel=1e-3)
-    assert "left out: scrub" in capsys.readouterr().out
+    assert rows["scrub_masked"]["extrapolated_from"] == 3
+    assert "| leave_one_out_masked |" in capsys.readouterr().out
+
+
+def test_the_scrub_is_of_the_circuit_and_its_tree_is_counted(bench: Any, model: Any) -> None:
+    scrub = bench.scrub.Scrub(model, 4, 4)
+    members = {(element.node, element.position) for element in scrub.context.circuit.members}
+    assert members == {(e.node, e.position) for e in bench.ioi_task.circuit()}
+    assert len({p.template for p in scrub.context.task.evaluation}) == 4
+    scrub.prepare()
+    numbers = scrub.run().numbers
+    assert numbers["draws"] == bench.scrub.DRAWS
+    assert numbers["pool"] == bench.scrub.POOL
+    assert numbers["logit_diff"] != numbers["model.logit_diff"]
+    assert scrub.nodes > 100
 
 
 def test_unknown_work_is_refused(bench: Any, model: Any, monkeypatch: Any, capsys: Any) -> None:
