@@ -99,6 +99,7 @@ HF_CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         config(activation_function="quick_gelu"), "M004", "activation 'quick_gelu'"
     ),
     "cross attention": (config(add_cross_attention=True), "M004", "add_cross_attention"),
+    "unscaled scores": (config(scale_attn_weights=False), "M004", "scale_attn_weights"),
     "no weights": (lambda d: (d / "model.safetensors").unlink(), "M005", "no weights"),
     "truncated": (shorten, "M006", "model.safetensors cannot be read"),
     "empty file": (lambda d: (d / "model.safetensors").write_bytes(b""), "M006", "cannot be read"),

@@ -11,13 +11,18 @@ def read(config: Config) -> Reading:
     common.refuse_if(
         bool(config.get("add_cross_attention")), "add_cross_attention", "there is no encoder here"
     )
+    common.refuse_if(
+        not config.get("scale_attn_weights", True),
+        "scale_attn_weights: false",
+        "TransformerLens divides the scores all the same; fold the scale into the query weights",
+    )
     n_layers = common.size(config, "n_layer", "num_hidden_layers")
     n_heads = common.size(config, "n_head", "num_attention_heads")
     d_model = common.size(config, "n_embd", "hidden_size")
     d_head = common.share(config, "n_embd", d_model, n_heads)
     d_vocab = common.size(config, "vocab_size")
     by_layer = bool(config.get("scale_attn_by_inverse_layer_idx", False))
-    base = d_head**-0.5 if config.get("scale_attn_weights", True) else 1.0
+    base = d_head**-0.5
     return Reading(
         shape=ModelShape(
             architecture="gpt2",
