@@ -15,6 +15,7 @@ from torch import Tensor
 from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
 from circuitspec.engine.compiled.compiled import Compiled
+from circuitspec.engine.compiled.room import is_out_of_memory, release
 from circuitspec.engine.edges import forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.lens import between, read_residual
@@ -25,6 +26,7 @@ from circuitspec.engine.refusals import refuse_metric, refuse_prompts, refuse_ru
 from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,
+    EngineError,
     Floats,
     Integers,
     LiveEdges,
@@ -122,10 +124,25 @@ class Engine:
             for run, found in self._compiled.evaluate(members).items():
                 planned = self._planned(run, self._asked(run))
                 self._done[run] = replace(found, touched=with_plan(found.touched, planned))
+            self.batch_size = min(self.batch_size, self._compiled.batch_size)
             spent = self._compiled.flops + self._sources.flops - before
             self.forwards += spent / plain_forward(self.weights.shape, lengths).flops
 
     def _compute(self, run: Run) -> Readings:
+        """One run by the dense executor, in batches half the size where memory does not suffice."""
+        while True:
+            try:
+                return self._densely(run)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            if self.batch_size == 1:
+                raise EngineError("there is not enough memory for one prompt of this run")
+            self.batch_size = (self.batch_size + 1) // 2
+            self._sources.shrink(self.batch_size)
+            release(self.weights.device)
+
+    def _densely(self, run: Run) -> Readings:
         prompts = self.sets[run.prompts]
         collected = _Collected(len(prompts))
         touched = Touched()

@@ -113,6 +113,11 @@ class Sources:
         self._recordings: OrderedDict[tuple[object, ...], Outputs] = OrderedDict()
         self._means: dict[Means, dict[tuple[str, int], Outputs]] = {}
 
+    def shrink(self, batch_size: int) -> None:
+        """Forget recordings, and make means in smaller batches from now on."""
+        self.batch_size = batch_size
+        self._recordings.clear()
+
     def values(self, source: Source, batch: Batch, given: tuple[Write, ...]) -> Outputs:
         """The value of every sender at every position of `batch` under `source`.
 

@@ -21,10 +21,8 @@ from circuitspec.engine.compiled.places import Padded
 from circuitspec.engine.compiled.projections import project_rows
 from circuitspec.engine.compiled.values import Pool
 from circuitspec.engine.plan.graph import Attend
+from circuitspec.engine.plan.memory import SCRATCH
 from circuitspec.model.weights import BlockWeights
-
-SCRATCH = 48 << 20
-"""Bytes of scores and outputs of instances at once: more no longer fits the caches."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

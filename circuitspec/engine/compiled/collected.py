@@ -14,12 +14,14 @@ class Collected:
 
     def __init__(self, n: int) -> None:
         self.n = n
+        self.rows: Rows = np.zeros(0, dtype=np.int64)
         self.metrics: dict[str, Floats] = {}
         self.top: dict[str, Integers] = {}
         self.kl: dict[str, Floats] = {}
 
     def add_metric(self, name: str, rows: Rows, values: Tensor) -> None:
-        """A metric's values on some rows."""
+        """A metric's values on some rows, the same ones every time."""
+        self.rows = rows
         self._add(self.metrics, name, rows, values)
 
     def add_kl(self, name: str, rows: Rows, values: Tensor) -> None:
@@ -31,6 +33,16 @@ class Collected:
         if name not in self.top:
             self.top[name] = np.full(self.n, -1, dtype=np.int64)
         self.top[name][rows] = values.cpu().numpy()
+
+    def take(self, other: Collected) -> None:
+        """Everything that has come in at `other`, which has some of the prompts."""
+        for ours, theirs in ((self.metrics, other.metrics), (self.kl, other.kl)):
+            for name, values in theirs.items():
+                into = ours.setdefault(name, np.full(self.n, np.nan))
+                into[other.rows] = values[other.rows]
+        for name, tokens in other.top.items():
+            top = self.top.setdefault(name, np.full(self.n, -1, dtype=np.int64))
+            top[other.rows] = tokens[other.rows]
 
     def _add(self, into: dict[str, Floats], name: str, rows: Rows, values: Tensor) -> None:
         if name not in into:

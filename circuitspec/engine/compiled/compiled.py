@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 
@@ -16,6 +16,7 @@ from circuitspec.engine.compiled.execute import Execution
 from circuitspec.engine.compiled.lowering import Lowered, distinct_reads, lower
 from circuitspec.engine.compiled.metrics import Read, columns_of, read_of, scores
 from circuitspec.engine.compiled.receivers import count_held
+from circuitspec.engine.compiled.room import budget, is_out_of_memory, release
 from circuitspec.engine.compiled.subject import Coded, Subject
 from circuitspec.engine.compiled.values import Values
 from circuitspec.engine.plan.by_nodes import node_codes
@@ -23,13 +24,16 @@ from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops
 from circuitspec.engine.plan.demand import demand
 from circuitspec.engine.plan.graph import Graph
 from circuitspec.engine.plan.layout import Layout, layouts
+from circuitspec.engine.plan.memory import peak_bytes
 from circuitspec.engine.plan.passes import ALL, Passes
-from circuitspec.engine.runs import Readings, Replace, Run, Source, Touched, Write
+from circuitspec.engine.runs import EngineError, Readings, Replace, Run, Source, Touched, Write
 from circuitspec.engine.sources import Sources
 from circuitspec.language.nodes import Position
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import Metric, PromptSet
 
+KEPT = 4 << 30
+"""Bytes of base runs and ablation values to keep from call to call."""
 MOST_READS = 12
 """Different residuals read at one segment by edges beyond which masks are the cheaper way."""
 
@@ -54,8 +58,11 @@ class _Kept:
 
 
 class Compiled:
-    """Evaluates many runs together. `batch_size` is prompts at once; `cost` is what was computed so
-    far, but for base runs and the runs that ablation values are read off."""
+    """Evaluates many runs together. `batch_size` is prompts at once, and is halved where memory
+    does not suffice. `cost` is what was computed so far, but for base runs and the runs that
+    ablation values are read off; `peak` the most that any computation was planned to need, in
+    bytes.
+    """
 
     def __init__(
         self,
@@ -74,6 +81,8 @@ class Compiled:
         self.batch_size = batch_size
         self.passes = passes
         self.cost = Cost()
+        self.peak = 0
+        self._spent = 0.0
         self._codes: list[Coded] = []
         self._numbers: dict[Coded, int] = {}
         self._kept = _Kept()
@@ -114,27 +123,93 @@ class Compiled:
         touched = dict.fromkeys(runs, Touched())
         for layout in layouts(prompts, rows, positions):
             graph = self._graph(layout, given)
-            parts = [
-                layout.part(first, first + self.batch_size)
-                for first in range(0, len(layout.rows), self.batch_size)
-            ]
-            chunks = [self._chunk(prompts, part, given) for part in parts]
-            segments = {s for chunk in chunks for read in self._reads(chunk) for s in read.segments}
-            lowered = {
-                run: lower(run, layout, graph, tuple(sorted(segments)), self._coded) for run in runs
-            }
-            for chunk in chunks:
-                values = self._execute(chunk, graph, lowered)
-                for run, low in lowered.items():
-                    touched[run] += low.counted(chunk) + count_held(chunk, graph, values, low.held)
-                for read in self._reads(chunk):
-                    self._read(chunk, values, lowered, read, collected)
+            for first in range(0, len(layout.rows), self.batch_size):
+                part = layout.part(first, first + self.batch_size)
+                for done in self._portions(prompts, part, given, graph, runs):
+                    for run, (found, wrote) in done.items():
+                        collected[run].take(found)
+                        touched[run] += wrote
+        self._trim(KEPT)
         return {run: collected[run].readings(touched[run]) for run in runs}
+
+    def _portions(
+        self, prompts: PromptSet, part: Layout, given: Given, graph: Graph, runs: Sequence[Run]
+    ) -> Iterator[dict[Run, tuple[Collected, Touched]]]:
+        """Some prompts' share of `runs`, in as many goes as memory makes necessary.
+
+        Runs are parted first, which loses what they share; then prompts, which loses speed.
+        """
+        pending: list[tuple[Layout, list[Run]]] = [(part, list(runs))]
+        while pending:
+            here, some = pending.pop()
+            done = self._tried(prompts, here, given, graph, some)
+            if done is not None:
+                yield done
+                continue
+            half = (len(some) + 1) // 2
+            if len(some) > 1:
+                pending += [(here, some[half:]), (here, some[:half])]
+                continue
+            count = len(here.rows)
+            if count == 1:
+                raise EngineError("there is not enough memory for one prompt of this run")
+            self.batch_size = min(self.batch_size, (count + 1) // 2)
+            starts = range(0, count, self.batch_size)
+            pending += [(here.part(i, i + self.batch_size), some) for i in reversed(starts)]
+
+    def _tried(
+        self, prompts: PromptSet, part: Layout, given: Given, graph: Graph, runs: Sequence[Run]
+    ) -> dict[Run, tuple[Collected, Touched]] | None:
+        """What runs give on some prompts; None where that is too much at once."""
+        try:
+            return self._at_once(prompts, part, given, graph, runs)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self._trim(0)
+        release(self.weights.device)
+        return None
+
+    def _at_once(
+        self, prompts: PromptSet, part: Layout, given: Given, graph: Graph, runs: Sequence[Run]
+    ) -> dict[Run, tuple[Collected, Touched]] | None:
+        chunk = self._chunk(prompts, part, given)
+        segments = {s for read in self._reads(chunk) for s in read.segments}
+        lowered = {
+            run: lower(run, part, graph, tuple(sorted(segments)), self._coded) for run in runs
+        }
+        values = self._execute(chunk, graph, lowered, may_refuse=len(runs) * len(part.rows) > 1)
+        if values is None:
+            return None
+        done = {
+            run: (
+                Collected(len(prompts)),
+                low.counted(chunk) + count_held(chunk, graph, values, low.held),
+            )
+            for run, low in lowered.items()
+        }
+        collected = {run: into for run, (into, _) in done.items()}
+        for read in self._reads(chunk):
+            self._read(chunk, values, lowered, read, collected)
+        return done
+
+    def _trim(self, most: int) -> None:
+        """Forget base runs and ablation values where they are more than `most` bytes."""
+        subjects = self._kept.subjects.values()
+        if sum(subject.size for subject in subjects) > most:
+            self._spent += sum(subject.flops for subject in subjects)
+            self._kept.subjects.clear()
+            self._kept.chunks.clear()
+            self._kept.reads.clear()
 
     @property
     def flops(self) -> float:
         """Floating-point operations so far, base runs included, ablation values not."""
-        return self.cost.flops + sum(each.flops for each in self._kept.subjects.values())
+        return (
+            self.cost.flops
+            + self._spent
+            + sum(subject.flops for subject in self._kept.subjects.values())
+        )
 
     # ── plans ────────────────────────────────────────────────────────────────────────────────
 
@@ -173,13 +248,27 @@ class Compiled:
             self._kept.chunks[key] = Chunk(subject, layout, merge_rows=self.passes.rows)
         return self._kept.chunks[key]
 
-    def _execute(self, chunk: Chunk, graph: Graph, lowered: Mapping[Run, Lowered]) -> Values:
-        roots = {(n, s) for low in lowered.values() for s, n in low.finals.items()}
+    def _execute(
+        self, chunk: Chunk, graph: Graph, lowered: Mapping[Run, Lowered], *, may_refuse: bool
+    ) -> Values | None:
+        """Final residuals and what is held; None where that is planned to need too much memory."""
+        finals = {(n, s) for low in lowered.values() for s, n in low.finals.items()}
         moved = {(n, key[2]) for low in lowered.values() for key, n in low.held.items() if n >= 0}
-        wanted = demand(graph, sorted(roots | moved))
+        roots = {n for n, _ in finals | moved}
+        wanted = demand(graph, sorted(finals | moved))
         execution = Execution(chunk, graph, wanted)
-        self.cost += demand_cost(graph, wanted, chunk.layout, lambda n: execution.place(n).count)
-        return execution.run(n for n, _ in roots | moved)
+
+        def rows(number: int) -> int:
+            return execution.place(number).count
+
+        size = self.weights.embed.element_size()
+        peak = peak_bytes(graph, wanted, chunk.layout, rows, roots, size)
+        if may_refuse and peak > budget(self.weights.device):
+            return None
+        self.peak = max(self.peak, peak)
+        values = execution.run(roots)
+        self.cost += demand_cost(graph, wanted, chunk.layout, rows)
+        return values
 
     # ── readings ─────────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,6 @@ from circuitspec.engine.plan.graph import (
     ROWWISE,
     AfterHeads,
     AfterMlp,
-    Attend,
     Base,
     Displaced,
     Graph,
@@ -29,9 +28,7 @@ from circuitspec.engine.plan.graph import (
     Moved,
     Start,
 )
-
-ROWS_AT_ONCE = 1024
-"""Rows in one matrix product: fewer waste the machine, more no longer fit its caches."""
+from circuitspec.engine.plan.memory import ROWS_AT_ONCE, last_uses
 
 
 class Execution:
@@ -57,7 +54,7 @@ class Execution:
 
     def run(self, roots: Iterable[int]) -> Values:
         """Compute everything; only `roots` are still there afterwards."""
-        last = self._last_uses(roots)
+        last = last_uses(self.graph, self.demand, roots)
         self._base_values()
         for number in self.demand.starts:
             self._start(number)
@@ -110,32 +107,6 @@ class Execution:
             found = frozenset(own - {LIVE}).union(*(self.codes(part) for part in parts))
             self._codes[number] = found
         return self._codes[number]
-
-    def _last_uses(self, roots: Iterable[int]) -> dict[int, list[int]]:
-        """The layer after which each instance is no longer needed."""
-        nodes, kept = self.graph.nodes, set(roots)
-        use: dict[int, int] = {}
-        for layer, wanted in enumerate(self.demand.layers):
-            for attend in wanted.attends:
-                node = nodes[attend]
-                if isinstance(node, Attend):
-                    use.update(dict.fromkeys((node.q, *node.k, *node.v), layer))
-            for numbers in (wanted.heads, wanted.mlps, wanted.after, wanted.displaced):
-                for number in numbers:
-                    use[number] = max(use.get(number, 0), layer)
-                    match nodes[number]:
-                        case AfterHeads(prev=prev):
-                            use[prev] = layer
-                        case MlpOut(x=x):
-                            use[x] = layer
-                        case AfterMlp(prev=prev, mlp=mlp):
-                            use[prev] = layer
-                            use[mlp] = layer
-        found: dict[int, list[int]] = {}
-        for number, layer in use.items():
-            if number not in kept:
-                found.setdefault(layer, []).append(number)
-        return found
 
     # ── leaves ───────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,7 @@ from circuitspec.engine.compiled.tables import Table, source_table
 from circuitspec.engine.forward import Trace, forward
 from circuitspec.engine.plan.cost import residual_forward
 from circuitspec.engine.plan.graph import AS_BASE
+from circuitspec.engine.plan.memory import base_bytes
 from circuitspec.engine.plan.rows import Integers, token_table
 from circuitspec.engine.runs import Source, Write
 from circuitspec.engine.sources import Sources
@@ -67,6 +68,14 @@ class Subject:
         self._traces: list[Trace] | None = None
         self._streams: dict[int, Tensor] = {}
         self._base_keys: dict[int, dict[Side, Tensor]] = {}
+
+    @property
+    def size(self) -> int:
+        """About how many bytes are kept: of the base run and of ablation values."""
+        kept = base_bytes(
+            self.weights.shape, self.n * self.width, self.weights.embed.element_size()
+        )
+        return kept * (self._traces is not None) + sum(t.bytes for t in self._tables.values())
 
     def table(self, code: int) -> Table:
         """The values that a code stands for; AS_BASE: the base run's own."""

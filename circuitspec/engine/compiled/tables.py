@@ -52,6 +52,12 @@ class Table:
         self._last: dict[str, tuple[int, Tensor]] = {}
 
     @property
+    def bytes(self) -> int:
+        """Memory that the parts take."""
+        tensors = [x for part, _ in self.parts for x in (part.input, *part.z, *part.mlps)]
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+
+    @property
     def input(self) -> Tensor:
         """The input's values."""
         return self._gathered("input", 0, lambda part: part.input)

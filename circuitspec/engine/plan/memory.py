@@ -1,0 +1,110 @@
+"""What a plan needs of memory at its largest, before it is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from circuitspec.engine.plan.demand import Demand
+from circuitspec.engine.plan.graph import (
+    NOTHING,
+    AfterHeads,
+    AfterMlp,
+    Attend,
+    Base,
+    Displaced,
+    Graph,
+    MlpOut,
+    Moved,
+)
+from circuitspec.engine.plan.layout import Layout
+from circuitspec.hypothesis.shape import ModelShape
+
+SCRATCH = 48 << 20
+"""Bytes of scores and outputs of instances at once: more no longer fits the caches."""
+ROWS_AT_ONCE = 1024
+"""Rows in one matrix product: fewer waste the machine, more no longer fit its caches."""
+
+
+def last_uses(graph: Graph, wanted: Demand, roots: Iterable[int]) -> dict[int, list[int]]:
+    """The instances that are needed no longer after each layer; `roots` are needed for good."""
+    nodes, kept = graph.nodes, set(roots)
+    use: dict[int, int] = {}
+    for layer, here in enumerate(wanted.layers):
+        for attend in here.attends:
+            node = nodes[attend]
+            assert isinstance(node, Attend)
+            use.update(dict.fromkeys((node.q, *node.k, *node.v), layer))
+        for numbers in (here.heads, here.mlps, here.after, here.moved, here.displaced):
+            for number in numbers:
+                use[number] = max(use.get(number, 0), layer)
+                for part in _residuals(nodes[number]):
+                    use[part] = layer
+    found: dict[int, list[int]] = {}
+    for number, layer in use.items():
+        if number not in kept:
+            found.setdefault(layer, []).append(number)
+    return found
+
+
+def _residuals(node: object) -> tuple[int, ...]:
+    """The residuals and MLP outputs that an instance is added up from."""
+    match node:
+        case AfterHeads(prev=prev):
+            parts: tuple[int, ...] = (prev,)
+        case MlpOut(x=x):
+            parts = (x,)
+        case AfterMlp(prev=prev, mlp=mlp):
+            parts = (prev, mlp)
+        case Moved(prev=prev, x=x):
+            parts = (prev, x)
+        case Displaced(moved=moved):
+            parts = (moved,)
+        case _:
+            parts = ()
+    return tuple(part for part in parts if part != NOTHING)
+
+
+def base_bytes(shape: ModelShape, rows: int, size: int) -> int:
+    """The base run and one table of ablation values over `rows` tokens, `size` bytes a number.
+
+    Of the base run every residual, output and head value is kept, and the streams in one piece.
+    """
+    wide = (6 if shape.has_mlps else 4) * shape.d_model + shape.n_heads * shape.d_head
+    outputs = shape.d_model + shape.n_heads * shape.d_head
+    keys = 2 * shape.n_kv_heads * shape.d_head
+    return rows * size * shape.n_layers * (wide + outputs + keys)
+
+
+def peak_bytes(
+    graph: Graph,
+    wanted: Demand,
+    layout: Layout,
+    rows: Callable[[int], int],
+    roots: Iterable[int],
+    size: int,
+) -> int:
+    """A bound on what the instances of `wanted` need at once, `size` bytes a number.
+
+    `rows` is how many rows an instance has. Without the base run and the ablation values
+    (`base_bytes`), which calls share.
+    """
+    shape = graph.shape
+    ends = last_uses(graph, wanted, roots)
+    alive = sum(rows(n) for n in wanted.starts)
+    peak = 0
+    for layer, here in enumerate(wanted.layers):
+        made = (*here.moved, *here.displaced, *here.heads, *here.mlps, *here.after)
+        alive += sum(rows(n) for n in made)
+        attends = [node for n in here.attends if isinstance(node := graph.nodes[n], Attend)]
+        heads = max((len(needed) for needed in here.attends.values()), default=0)
+        z = sum(layout.tokens(node.segment) for node in attends) * heads * shape.d_head
+        read = {n for node in attends for n in (*node.k, *node.v)}
+        keys = sum(rows(n) for n in read if not graph.is_base(n))
+        # keys and values as rows and as rectangles, which padding may double
+        beside = 6 * keys * min(heads, shape.n_kv_heads) * shape.d_head + 3 * z
+        peak = max(peak, alive * shape.d_model + beside)
+        gone = (n for n in ends.get(layer, ()) if not isinstance(graph.nodes[n], Base))
+        alive -= sum(rows(n) for n in gone)
+    products = 4 * ROWS_AT_ONCE * max(shape.d_mlp or 0, shape.d_model)
+    # results are put together from parts: for a moment the largest is there twice
+    return 2 * size * (peak + products) + 2 * SCRATCH
