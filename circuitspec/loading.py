@@ -179,7 +179,6 @@ def _task(
     seed: int | None,
 ) -> TaskData | None:
     """The task's prompts, where the tokenizer they are made of is on this machine."""
-    from circuitspec.task.build import build
     from circuitspec.task.checks import check_task
 
     tokenizer = None
@@ -193,6 +192,8 @@ def _task(
     if few:
         found += check_task(stated, base_dir=base_dir, used=used)
         stated = sampling_few(stated)
+    from circuitspec.task.build import build  # last: nothing is drawn without a tokenizer
+
     task, mistakes = build(
         stated,
         tokenizer,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import cache
 
 from circuitspec.language.automaton import Automaton
 from circuitspec.language.diagnostics import Diagnostic, Label, Span
 from circuitspec.language.lexer import END, Tokens
-from circuitspec.language.tables import BLOCK_MARKERS
+from circuitspec.language.tables import BLOCK_MARKERS, tables
 from circuitspec.language.wording import FORMS, described, listed, nearest
 
 LOOKAHEAD = {"file": "HYPOTHESIS"} | {block: marks[0] for block, marks in BLOCK_MARKERS.items()}
@@ -18,6 +19,22 @@ OPENED = frozenset(BLOCK_MARKERS)
 
 CONTINUED = frozenset({",", "(", "=", "+", "-", "*", "/", "mod", "carries"})
 """After these at the end of a line, an expression goes on in the next."""
+
+
+@cache
+def only_openers() -> frozenset[str]:
+    """Keywords that stand nowhere but at the start of a statement, such as `require`."""
+    known = tables()
+    inside = {
+        terminal
+        for state, row in enumerate(known.actions)
+        if state not in known.blocks
+        for terminal, action in row.items()
+        # After a docstring a statement starts too.
+        if action > 0 and "EXPECT" not in row and "CIRCUITSPEC" not in row
+    }
+    words = frozenset[str]().union(*known.openers.values())
+    return frozenset(word for word in words if known.literals[word] not in inside)
 
 
 class Context(Automaton):
@@ -196,7 +213,9 @@ class Context(Automaton):
     def opens_statement(self, at: int) -> bool:
         """Whether a token opens a statement of this block, and the next one goes with it."""
         word = self.word(at)
-        return word in self.tables.openers[self.block()] and self.could_open(at, word)
+        if word not in self.tables.openers[self.block()]:
+            return False
+        return word in only_openers() or self.could_open(at, word)
 
     def starts_statement(self, at: int) -> bool:
         """Whether a statement could start at a token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 HEADINGS = ("What it does", "Why is this bad?", "Example", "Use instead")
 
@@ -34,13 +34,13 @@ def explain(code: str) -> str | None:
     code = code.strip().upper()
     if not _CODE.fullmatch(code):
         return None
-    page = resources.files(__package__).joinpath("rules", f"{code}.md")
+    page = Path(__file__).parent.joinpath("rules", f"{code}.md")
     return page.read_text(encoding="utf-8") if page.is_file() else None
 
 
 def codes() -> tuple[str, ...]:
     """All codes that have a page, in order."""
-    names = (entry.name for entry in resources.files(__package__).joinpath("rules").iterdir())
+    names = (entry.name for entry in Path(__file__).parent.joinpath("rules").iterdir())
     return tuple(sorted(name[:4] for name in names if _CODE.fullmatch(name.removesuffix(".md"))))
 
 

@@ -12,12 +12,15 @@ import json
 import zlib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lark import Lark
     from lark.grammar import Rule as LarkRule
+
+# Not `importlib.resources`: it takes longer to import than the tables to read.
+HERE = Path(__file__).parent
 
 GRAMMAR = "grammar.lark"
 TABLES = "grammar.json"
@@ -75,14 +78,14 @@ class Tables:
 
 def grammar_text() -> str:
     """The grammar as shipped."""
-    return resources.files(__package__).joinpath(GRAMMAR).read_text(encoding="utf-8")
+    return HERE.joinpath(GRAMMAR).read_text(encoding="utf-8")
 
 
 @cache
 def tables() -> Tables:
     """The tables of the shipped grammar."""
     source = grammar_text()
-    stored = resources.files(__package__).joinpath(TABLES)
+    stored = HERE / TABLES
     if stored.is_file():
         data = json.loads(stored.read_bytes())
         if data["crc"] == zlib.crc32(source.encode()):

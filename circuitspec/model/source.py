@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +49,7 @@ class Source:
 
 def zoo() -> tuple[str, ...]:
     """The names of the models packaged with circuitspec."""
-    root = Path(str(files("circuitspec.model"))) / "zoo"
+    root = Path(__file__).parent / "zoo"
     return tuple(sorted(entry.parent.name for entry in root.glob("*/config.json")))
 
 
@@ -61,7 +60,7 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
     Nothing is fetched; a Hub name is only recognised. Raises ModelError M001 or M002.
     """
     if reference in zoo():
-        path = Path(str(files("circuitspec.model"))) / "zoo" / reference
+        path = Path(__file__).parent / "zoo" / reference
         return Source(kind="zoo", name=reference, path=path)
     try:
         path = (base_dir or Path()) / Path(reference).expanduser()

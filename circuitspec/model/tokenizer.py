@@ -76,12 +76,6 @@ def read_tokenizer(get: Callable[[str], Path | None], owner: str) -> ModelTokeni
 
     Raises ModelError M013 (none there) or M014 (damaged).
     """
-    # 0.05 s that only text tasks need
-    from tokenizers import Tokenizer
-    from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-    from tokenizers.models import BPE
-    from tokenizers.pre_tokenizers import ByteLevel
-
     whole, vocabulary, merges = get("tokenizer.json"), get("vocab.json"), get("merges.txt")
     if whole is None and (vocabulary is None or merges is None):
         raise ModelError(
@@ -90,6 +84,12 @@ def read_tokenizer(get: Callable[[str], Path | None], owner: str) -> ModelTokeni
             "a task with text needs tokenizer.json beside the weights; a task over token ids says"
             " `tokens integer A..B`",
         )
+    # 0.05 s that only text tasks need
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
     try:
         if whole is not None:
             tokenizer = Tokenizer.from_file(str(whole))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -22,7 +21,7 @@ class Unreadable:
 @cache
 def built_in_names() -> tuple[str, ...]:
     """Names of the built-in word lists, sorted."""
-    folder = resources.files("circuitspec.task").joinpath("words")
+    folder = Path(__file__).parent.joinpath("words")
     return tuple(
         sorted(f.name.removesuffix(".txt") for f in folder.iterdir() if f.name.endswith(".txt"))
     )
@@ -33,7 +32,7 @@ def built_in(name: str) -> tuple[str, ...] | None:
     """The words of a built-in list, or None where there is no list of that name."""
     if name not in built_in_names():
         return None
-    file = resources.files("circuitspec.task").joinpath("words", f"{name}.txt")
+    file = Path(__file__).parent.joinpath("words", f"{name}.txt")
     return parse_words(file.read_text(encoding="utf-8"))
 
 

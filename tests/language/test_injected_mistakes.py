@@ -72,9 +72,9 @@ def places(path: Path) -> tuple[str, list[tuple[int, int]]]:
 
 def slips(seed: int, count: int, rounds: int) -> list[int]:
     """How many messages texts with so many slips gave."""
-    rng = random.Random(seed)
     said = []
     for path in SPECS:
+        rng = random.Random(f"{seed} {path.name}")  # a new spec changes no other's slips
         text, spans = places(path)
         for _ in range(rounds if len(spans) >= 3 * count else 0):
             wrong = injected(rng, text, spans, count)
@@ -137,6 +137,12 @@ hypothesis h {
         ('drop movers\n  sweep model "gpt2"', "drop\n  sweep , model", ["C011", "C011"]),
         # A word inside a statement is a slip, whatever statement of another block it could open.
         ("model.logit_diff ci 95", "model.logit_diff task ci 95", ["C004"]),
+        # Two in a block of one line.
+        (
+            "sweep model",
+            "expect a { scrub over draws 4 require >= 0.6 ci 95 } sweep model",
+            ["C011", "C011"],
+        ),
     ],
 )
 def test_what_a_slip_is_told_as(was: str, becomes: str, codes: list[str]) -> None:
