@@ -17,6 +17,9 @@ from proving.world import Ablation, Elements, World
 ENOUGH = 0.2
 """What a ratio is over must be this much of the model's metric, or the claim is not made."""
 
+MANY = 20
+"""Stories with more declared edges than this have no claim on every edge."""
+
 Unit = Literal["of model", "plain"]
 Over = Literal["one", "each", "largest size", "smallest size"]
 
@@ -29,12 +32,14 @@ class Figure:
     metric, or what a ratio is over), their means are the values. `over` says what becomes of
     several: each must pass, or the size of the largest or smallest counts. `blind`: a faithfulness
     claim on a mean, with agreement below one half or the mean error above half of the model's.
+    `still`: some intervention leaves the metric of every prompt as it was, as inert ones do.
     """
 
     parts: tuple[Array, ...]
     under: Array | None = None
     over: Over = "one"
     blind: bool = False
+    still: bool = False
 
     def value(self, operator: str) -> float:
         """The number that `operator` compares."""
@@ -84,6 +89,10 @@ def _signed(number: float, digits: int) -> str:
     return f"{number:.{digits}f}"
 
 
+def _is_zero(change: Array) -> bool:
+    return bool(np.abs(change).max() < 1e-9)
+
+
 Figured = Callable[[], Figure | None]
 """A figure when it is asked for; None where the claim would mean nothing."""
 
@@ -123,7 +132,8 @@ class Claims:
         return self.world.metric(self.world.clean().logits)
 
     def _of_model(self, logits: Array) -> Figure:
-        return Figure(parts=(self.world.metric(logits),), under=self.model)
+        metric = self.world.metric(logits)
+        return Figure(parts=(metric,), under=self.model, still=_is_zero(metric - self.model))
 
     # ── cutting ──────────────────────────────────────────────────────────────────────────────────
 
@@ -197,17 +207,19 @@ class Claims:
 
     def _complete(self, ablation: Ablation) -> Figure:
         parts = []
+        still = False
         for name in self.story.roles:
             cut = self.story.elements(name)
-            mine = self.world.circuit(self.story, ablation, cut)
-            whole = self.world.knockout(self.story, ablation, cut)
-            parts.append(self.world.metric(mine) - self.world.metric(whole))
-        return Figure(parts=tuple(parts), under=self.model, over="largest size")
+            mine = self.world.metric(self.world.circuit(self.story, ablation, cut))
+            whole = self.world.metric(self.world.knockout(self.story, ablation, cut))
+            parts.append(mine - whole)
+            still = still or _is_zero(whole - self.model)
+        return Figure(parts=tuple(parts), under=self.model, over="largest size", still=still)
 
     def minimal(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
-        """The effect of every role, of every head given the rest of its role, of every edge."""
-        for unit in ("role", "head", "edge"):
-            if unit == "edge" and ablation.by == "nodes":
+        """The effect of every role or edge, of every head or node given the rest of its role."""
+        for unit in ("role", "head", "node", "edge"):
+            if unit == "edge" and (ablation.by == "nodes" or self._has_many_edges()):
                 continue
             claim = Claim(
                 kind="minimality",
@@ -218,18 +230,26 @@ class Claims:
             )
             yield claim, partial(self._minimal, ablation, unit)
 
+    def _has_many_edges(self) -> bool:
+        """Whether there are too many to take out each in a claim of hundreds."""
+        return len(self.story.declared()) > MANY
+
     def _minimal(self, ablation: Ablation, unit: str) -> Figure:
         parts = []
         for name, role in self.story.roles.items() if unit != "edge" else ():
             cut = self.story.elements(name)
             without = self.world.circuit(self.story, ablation, cut)
-            rests = [frozenset()] if unit == "role" else [self._rest(cut, n) for n in role.nodes]
+            rests: list[Elements] = [frozenset()]
+            if unit != "role":
+                nodes = [n for n in role.nodes if unit == "node" or n[0] == "a"]
+                rests = [self._rest(cut, node) for node in nodes]
             for rest in rests:
                 before = self.world.circuit(self.story, ablation, rest)
                 parts.append(self.world.metric(before) - self.world.metric(without))
         if unit == "edge":
             parts = self._each_edge(ablation)
-        return Figure(parts=tuple(parts), under=self.model, over="smallest size")
+        still = any(map(_is_zero, parts))
+        return Figure(parts=tuple(parts), under=self.model, over="smallest size", still=still)
 
     @staticmethod
     def _rest(cut: Elements, node: str) -> Elements:
@@ -292,7 +312,8 @@ class Claims:
         other = self.world.other(baseline).out
         logits = self.world.patched(self.story.elements(name), other, (baseline, "patch"))
         if left == "agreement":
-            return Figure(parts=(self.world.agreement(logits),))
+            still = _is_zero(self.world.metric(logits) - self.model)
+            return Figure(parts=(self.world.agreement(logits),), still=still)
         return self._of_model(logits)
 
     def paths(self, baseline: str) -> Iterator[tuple[Claim, Figured]]:
@@ -340,7 +361,8 @@ class Claims:
         if abs((self.model - corrupted).mean()) < ENOUGH * abs(self.model.mean()):
             return None
         back = self.world.metric(self.world.restored(baseline, self.story.elements(name)))
-        return Figure(parts=(back - corrupted,), under=self.model - corrupted)
+        still = _is_zero(back - corrupted)
+        return Figure(parts=(back - corrupted,), under=self.model - corrupted, still=still)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 

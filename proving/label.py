@@ -28,8 +28,9 @@ class Labelled:
 
     `text` is the claim's statement, `value` the population value that it compares, `truth` whether
     the claim is true of the population; `distance` from value to threshold in δ. `blind`: where the
-    claim is true, the program is to say that its figure means nothing. `contrast` is the same
-    comparison as a difference, in the metric's units, by size.
+    claim is true, the program is to say that its figure means nothing; `still`: it may say that an
+    intervention is inert. `contrast` is the same comparison as a difference, in the metric's units,
+    by size.
     """
 
     machine: str
@@ -44,6 +45,7 @@ class Labelled:
     truth: bool
     distance: float
     blind: bool
+    still: bool
     contrast: float
 
     @property
@@ -236,6 +238,7 @@ def _labelled(
         truth=room >= 0,
         distance=abs(room) / DELTA,
         blind=figure.blind,
+        still=figure.still,
         contrast=abs(room) * under,
     )
 

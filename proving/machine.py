@@ -238,7 +238,6 @@ def _gpt2(machine: Machine) -> tuple[dict[str, object], Mapping[str, Array]]:
         "vocab_size": machine.d_vocab,
         "activation_function": "relu",
         "layer_norm_epsilon": machine.eps,
-        "scale_attn_weights": False,
         "tie_word_embeddings": False,
         "bos_token_id": None,
         "eos_token_id": None,
@@ -256,12 +255,14 @@ def _gpt2(machine: Machine) -> tuple[dict[str, object], Mapping[str, Array]]:
     }
     for layer in range(machine.n_layers):
         mine, theirs = f"blocks.{layer}", f"transformer.h.{layer}"
-        qkv = [w[f"{mine}.attn.W_{kind}"] for kind in "QKV"]
+        # GPT-2 divides scores by √d_head
+        sizes = {"Q": machine.d_head**0.5, "K": 1.0, "V": 1.0}
+        qkv = [size * w[f"{mine}.attn.W_{kind}"] for kind, size in sizes.items()]
         state[f"{theirs}.attn.c_attn.weight"] = np.concatenate(
             [np.concatenate(list(each), axis=1) for each in qkv], axis=1
         )
         state[f"{theirs}.attn.c_attn.bias"] = np.concatenate(
-            [w[f"{mine}.attn.b_{kind}"].reshape(-1) for kind in "QKV"]
+            [size * w[f"{mine}.attn.b_{kind}"].reshape(-1) for kind, size in sizes.items()]
         )
         state[f"{theirs}.attn.c_proj.weight"] = np.concatenate(list(w[f"{mine}.attn.W_O"]), axis=0)
         state[f"{theirs}.attn.c_proj.bias"] = w[f"{mine}.attn.b_O"]

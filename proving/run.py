@@ -135,14 +135,16 @@ def table(outcomes: Sequence[Outcome], by: str) -> str:
 def mistakes(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Of enumerated prompts: every verdict that is not the known one.
 
-    A true claim that is invalid is no mistake if it was known to be blind, or is inert.
+    Invalid is right where a true claim is known to be blind, or where an intervention is said to be
+    inert and is known to leave the metric as it is.
     """
     wrong = []
     for outcome in outcomes:
         right = "holds" if outcome.claim.truth else "refuted"
         expected = outcome.verdict == right
-        if outcome.verdict == "invalid" and outcome.claim.truth:
-            expected = outcome.claim.blind or outcome.reason.startswith("inert")
+        if outcome.verdict == "invalid":
+            blind = outcome.claim.truth and outcome.claim.blind
+            expected = blind or (outcome.claim.still and "inert" in outcome.reason)
         if outcome.verdict == "holds" and outcome.claim.blind:
             expected = False
         if not expected or outcome.agrees is False:

@@ -122,7 +122,7 @@ class World:
             values = self.values(ablation)
             self._runs[key] = exact.run_edges(
                 self.machine, self.task.tokens, live, values, all_but=all_but
-            ).logits
+            )
         return self._runs[key]
 
     def masks(self, elements: Elements) -> dict[str, Mask]:

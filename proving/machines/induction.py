@@ -18,8 +18,10 @@ WORDS, LENGTH = 5, 6
 START = WORDS
 
 
-def machine(*, norm: bool = False, noise: float = 0.0, name: str = "induction") -> Machine:
-    """Two true heads a layer, two distractors; `sharp` scores leave a few percent elsewhere."""
+def machine(
+    *, norm: bool = False, noise: float = 0.0, hard: float = 1.0, name: str = "induction"
+) -> Machine:
+    """Two true heads a layer, two distractors; `hard` scores leave no attention elsewhere."""
     builder = Builder(
         name=name,
         layers=2,
@@ -35,7 +37,7 @@ def machine(*, norm: bool = False, noise: float = 0.0, name: str = "induction") 
     for node, sharp, share in (("a0.h0", 5.0, 0.7), ("a0.h1", 4.0, 0.4)):
         builder.head(
             node,
-            q={"position": sharp * shift},
+            q={"position": hard * sharp * shift},
             k={"position": places},
             v={"token": words},
             o={"previous": share * words},
@@ -43,7 +45,7 @@ def machine(*, norm: bool = False, noise: float = 0.0, name: str = "induction") 
     for node, sharp, share in (("a1.h0", 6.0, 3.0), ("a1.h1", 4.0, 2.0)):
         builder.head(
             node,
-            q={"token": sharp * words},
+            q={"token": hard * sharp * words},
             k={"previous": words},
             v={"token": words},
             o={"copied": share * words},
