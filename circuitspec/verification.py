@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from circuitspec.task.build import build
 from circuitspec.task.records import PromptSet, TaskData
 
 Progress = Callable[[float, float, str], None]
+Vary = Callable[[Claim, TaskData], Iterable[Claim]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,8 @@ class Options:
 
     `only` picks claims or hypotheses by name (`claim`, `hypothesis`, `hypothesis.claim`).
     `batch_size` is prompts at once, `replicate` the number of further seeds, `audit` compares every
-    intervention with the slow path through hooks instead of a sample.
+    intervention with the slow path through hooks instead of a sample. `controls`: how many random
+    circuits of each kind a faithfulness claim is set against.
     """
 
     only: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Options:
     replicate: int = 0
     audit: bool = False
     seed: int | None = None
+    controls: int = CONTROLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +89,16 @@ class _Decided:
 
 
 def verify(
-    path: str | Path, *, options: Options | None = None, progress: Progress | None = None
+    path: str | Path,
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    vary: Vary | None = None,
 ) -> tuple[RunResult | None, tuple[Diagnostic, ...]]:
     """Decide every claim of a spec. `None` with the diagnostics where the spec is wrong.
 
-    `progress(done, total, what)` is called from time to time, in claims.
+    `progress(done, total, what)` is called from time to time, in claims. `vary` gives the claims
+    that are decided in place of each (for sweeps).
     """
     options = options or Options()
     started = time.perf_counter()
@@ -98,6 +106,11 @@ def verify(
     jobs, diagnostics = _prepare(Path(path), options)
     if jobs is None:
         return None, diagnostics
+    if vary is not None:
+        jobs = tuple(
+            replace(job, claims=tuple(v for c in job.claims for v in vary(c, job.task)))
+            for job in jobs
+        )
     results: list[HypothesisResult] = []
     cost = 0.0
     rounds = 1 + options.replicate
@@ -346,7 +359,12 @@ def _context(job: _Job, task: TaskData, options: Options, dtype: str) -> Context
         batch_size=options.batch_size or DEFAULT_BATCH,
     )
     return Context(
-        hypothesis=job.hypothesis, circuit=job.circuit, task=task, engine=engine, seed=task.seed
+        hypothesis=job.hypothesis,
+        circuit=job.circuit,
+        task=task,
+        engine=engine,
+        seed=task.seed,
+        controls=options.controls,
     )
 
 
@@ -365,7 +383,7 @@ def _until_decided(
         return kinds.measure(claim, context), facts
 
     def whole(n: int) -> Measured:
-        return kinds.measure(claim, replace(contexts[n], controls=CONTROLS))
+        return kinds.measure(claim, replace(contexts[n], controls=options.controls))
 
     judged = judging.judge_until_decided(claim, look, whole, cap)
     return judged, sum(c.engine.forwards * n / stated for n, c in contexts.items())

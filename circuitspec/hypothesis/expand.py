@@ -88,7 +88,7 @@ def _claim(claim: Claim) -> Iterator[str]:
     if claim.refuted:
         yield f"{at} refuted"
     if claim.ablation is not None:
-        yield f"{at} ablation {_ablation(claim.ablation)}"
+        yield f"{at} ablation {ablation_text(claim.ablation)}"
     yield from (f"{at} {line}" for line in _intervention(claim))
     for given in sorted(claim.given, key=lambda c: c.name):
         yield f"{at} given ablated {_set(given)}"
@@ -108,7 +108,8 @@ def _claim(claim: Claim) -> Iterator[str]:
     yield from (f"{at} require {text}" for text in sorted(r.text for r in claim.requirements))
 
 
-def _ablation(ablation: Ablation) -> str:
+def ablation_text(ablation: Ablation) -> str:
+    """`by nodes with mean from abc over template`."""
     parts = [f"by {ablation.by} with {ablation.kind}"]
     parts += [f"from {ablation.baseline}"] if ablation.baseline else []
     parts += [f"over {ablation.over}"] if ablation.over else []
