@@ -7,6 +7,7 @@ from types import ModuleType
 from circuitspec.claims import (
     completeness,
     denoising,
+    drawn,
     effects,
     faithfulness,
     knockout,
@@ -64,4 +65,5 @@ def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
 def measure(claim: Claim, context: Context) -> Measured:
     """The claim's measures. Raises EngineError where the claim cannot mean anything."""
     measured: Measured = module_of(claim).measure(claim, context)
-    return by_template(effects.added(measured, claim, context), context)
+    measured = by_template(effects.added(measured, claim, context), context)
+    return drawn.marked(measured) if drawn.rests_on_draws(claim, context) else measured

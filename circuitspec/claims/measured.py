@@ -82,7 +82,8 @@ class Measured:
 
     `kind` is the claim's: faithfulness, knockout, activation_patching, path_patching, scrubbing,
     completeness, minimality, model. `numbers` are the plain figures for the result, unrounded;
-    `draws` what was drawn to get them.
+    `draws` what was drawn to get them. `drawn`: sets and effects rest on such draws, so that they
+    are a sample even where the task's prompts are enumerated.
     """
 
     kind: str
@@ -92,6 +93,7 @@ class Measured:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     draws: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    drawn: bool = False
 
 
 def suffixed(measure: str, metric: str, metrics: Collection[str]) -> str:

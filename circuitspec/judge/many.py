@@ -131,7 +131,8 @@ def _stated(
         for name, values in arm.series.items()
     }
     for metric, signed in one.signed.items():
-        series.update({f"{name}({metric})": Series(values=signed) for name in OVER_MANY})
+        own = Series(values=signed, drawn=measured.drawn)
+        series.update({f"{name}({metric})": own for name in OVER_MANY})
     stated = statement(requirement, series, facts.metrics)
     if not isinstance(stated.left, Size):
         raise EngineError("`incompleteness` and `effect` stand alone on the left of a comparison")
