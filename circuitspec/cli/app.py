@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from circuitspec import __version__
-from circuitspec.cli import check, expand, explain, fmt, lsp, prompts, render, scan, verify
+from circuitspec.cli import (
+    check,
+    expand,
+    explain,
+    fmt,
+    lsp,
+    plan,
+    prompts,
+    render,
+    scan,
+    sweep,
+    verify,
+)
 from circuitspec.cli.exits import quietly
 from circuitspec.cli.output import write
 
@@ -18,7 +30,9 @@ From an idea to a verdict:
   circuitspec expand spec.circuit     what it says: every node and edge
   circuitspec render spec.circuit     its figure, as SVG
   circuitspec prompts spec.circuit    what it will be tested on
+  circuitspec plan spec.circuit       what that will cost
   circuitspec verify spec.circuit     whether the model bears it out
+  circuitspec sweep spec.circuit      whether that depends on what cutting means
 
 \b
 circuitspec COMMAND --help has examples and exit codes.
@@ -60,7 +74,9 @@ def circuitspec(
 for command, summary, epilog in (
     (verify.verify, "Decide whether a model bears out a spec's claims.", verify.EPILOG),
     (check.check, "Find a spec's mistakes, at once, without a model.", check.EPILOG),
+    (sweep.sweep, "Show which verdicts turn under another ablation.", sweep.EPILOG),
     (scan.scan, "Look for a circuit: every node by every measure.", scan.EPILOG),
+    (plan.plan, "Say what verifying a spec would cost.", plan.EPILOG),
     (prompts.prompts, "Print every prompt a run can use.", prompts.EPILOG),
     (expand.expand, "Print the nodes and edges a spec stands for.", expand.EPILOG),
     (render.render, "Draw the circuit: SVG, DOT, Mermaid or JSON.", render.EPILOG),

@@ -13,7 +13,7 @@ from circuitspec.engine import readings
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.collected import Collected
 from circuitspec.engine.compiled.execute import Execution
-from circuitspec.engine.compiled.lowering import Lowered, distinct_reads, lower
+from circuitspec.engine.compiled.lowering import Lowered, distinct_reads, lower, positions_of
 from circuitspec.engine.compiled.metrics import Read, columns_of, read_of, scores
 from circuitspec.engine.compiled.receivers import count_held
 from circuitspec.engine.compiled.room import budget, is_out_of_memory, release
@@ -26,9 +26,8 @@ from circuitspec.engine.plan.graph import Graph
 from circuitspec.engine.plan.layout import Layout, layouts
 from circuitspec.engine.plan.memory import peak_bytes
 from circuitspec.engine.plan.passes import ALL, Passes
-from circuitspec.engine.runs import EngineError, Readings, Replace, Run, Source, Touched, Write
+from circuitspec.engine.runs import EngineError, Readings, Run, Source, Touched, Write
 from circuitspec.engine.sources import Sources
-from circuitspec.language.nodes import Position
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import Metric, PromptSet
 
@@ -331,17 +330,3 @@ class Compiled:
         places = read.places
         rows = subject.everywhere.local[places.rows.cpu().numpy(), places.indices.cpu().numpy()]
         return final[torch.from_numpy(rows).to(final.device)]
-
-
-def positions_of(run: Run) -> set[Position]:
-    """Every position at which a run treats tokens otherwise than elsewhere."""
-    found: set[Position] = set()
-    for write in (*run.given, *run.writes):
-        elements = write.elements if isinstance(write, Replace) else write.live
-        found.update(element.position for element in elements)
-    if run.edges is not None:
-        found.update(edge.position for edge in run.edges.edges)
-    if run.path is not None:
-        found.update(element.position for element in run.path.senders)
-        found.update(position for _, _, position in run.path.receivers)
-    return found

@@ -19,16 +19,14 @@ from circuitspec.engine.plan.graph import (
     LIVE,
     NOTHING,
     ROWWISE,
-    AfterHeads,
-    AfterMlp,
     Base,
     Displaced,
     Graph,
-    MlpOut,
     Moved,
     Start,
 )
 from circuitspec.engine.plan.memory import ROWS_AT_ONCE, last_uses
+from circuitspec.engine.plan.rows import row_codes
 
 
 class Execution:
@@ -89,24 +87,7 @@ class Execution:
 
     def codes(self, number: int) -> frozenset[int]:
         """The ablation values that an instance of all segments depends on."""
-        if number not in self._codes:
-            node = self.graph.nodes[number]
-            match node:
-                case Start(code=code):
-                    own, parts = {code}, []
-                case AfterHeads(codes=codes, prev=prev):
-                    own, parts = set(np.frombuffer(codes, dtype=np.int16).tolist()), [prev]
-                case AfterMlp(code=code, prev=prev, mlp=mlp):
-                    own, parts = {code}, [prev] if mlp == NOTHING else [prev, mlp]
-                case MlpOut(x=x):
-                    own, parts = set(), [x]
-                case Base():
-                    own, parts = set(), []
-                case _:
-                    raise AssertionError(f"{node} does not hold for all segments")
-            found = frozenset(own - {LIVE}).union(*(self.codes(part) for part in parts))
-            self._codes[number] = found
-        return self._codes[number]
+        return row_codes(self.graph, number, self._codes)
 
     # ── leaves ───────────────────────────────────────────────────────────────────────────────
 

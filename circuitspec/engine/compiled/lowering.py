@@ -23,8 +23,9 @@ from circuitspec.engine.plan.by_nodes import (
 from circuitspec.engine.plan.by_paths import Held, lower_paths, receivers
 from circuitspec.engine.plan.graph import Graph
 from circuitspec.engine.plan.layout import Layout
-from circuitspec.engine.runs import Run, Touched
+from circuitspec.engine.runs import Replace, Run, Touched
 from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.language.nodes import Position
 
 Counted = Callable[[Chunk], Touched]
 """What a run writes on a chunk, and what of it differs from the base run."""
@@ -123,10 +124,33 @@ def _count_edges(reads: Reads, code: int, shape: ModelShape, all_but: bool) -> C
 
 
 def distinct_reads(run: Run, layout: Layout, shape: ModelShape) -> int:
-    """How many different residuals the channels of a run by edges read, at most, at a segment."""
+    """How many different residual streams a run by edges has, at most, at a segment and depth.
+
+    Two receivers have one stream up to the depth where what they read begins to differ.
+    """
     assert run.edges is not None
     reads = edge_reads(run.edges.edges, layout, shape)
-    by_segment: dict[int, set[int]] = {}
-    for (_, _, segment), senders in reads.items():
-        by_segment.setdefault(segment, set()).add(senders)
-    return max((len(found) for found in by_segment.values()), default=0)
+    width, most = shape.n_heads + 1, 0
+    by_segment: dict[int, set[tuple[int, int]]] = {}
+    for (receiver, _, segment), senders in reads.items():
+        by_segment.setdefault(segment, set()).add(((receiver - 1) // width, senders))
+    for found in by_segment.values():
+        for layer in range(1, shape.n_layers + 1):
+            below = (1 << (1 + layer * width)) - 1
+            streams = {senders & below for depth, senders in found if depth >= layer}
+            most = max(most, len(streams))
+    return most
+
+
+def positions_of(run: Run) -> set[Position]:
+    """Every position at which a run treats tokens otherwise than elsewhere."""
+    found: set[Position] = set()
+    for write in (*run.given, *run.writes):
+        elements = write.elements if isinstance(write, Replace) else write.live
+        found.update(element.position for element in elements)
+    if run.edges is not None:
+        found.update(edge.position for edge in run.edges.edges)
+    if run.path is not None:
+        found.update(element.position for element in run.path.senders)
+        found.update(position for _, _, position in run.path.receivers)
+    return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitspec.engine.plan.demand import Demand
-from circuitspec.engine.plan.graph import LIVE, AfterHeads, Attend, Graph, MlpOut
+from circuitspec.engine.plan.graph import LIVE, NOTHING, AfterHeads, Attend, Graph, MlpOut, Moved
 from circuitspec.engine.plan.layout import Layout
 from circuitspec.hypothesis.shape import ModelShape
 
@@ -133,6 +133,11 @@ def demand_cost(graph: Graph, wanted: Demand, layout: Layout, rows: Callable[[in
         for number in layer.mlps:
             assert isinstance(graph.nodes[number], MlpOut)
             mlps += rows(number)
+        for number in layer.moved:
+            moved = graph.nodes[number]
+            # in path patching's first pass an MLP is computed where what it reads has moved
+            if isinstance(moved, Moved) and moved.x != NOTHING:
+                mlps += rows(number)
         total += Cost(
             keys=k * each,
             queries=q * each,

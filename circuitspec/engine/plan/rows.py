@@ -13,6 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitspec.engine.plan.graph import (
+    LIVE,
+    NOTHING,
+    AfterHeads,
+    AfterMlp,
+    Base,
+    Graph,
+    MlpOut,
+    Start,
+)
 from circuitspec.engine.runs import Means, Source, Zero
 from circuitspec.task.records import Prompt
 
@@ -88,3 +98,25 @@ def mean_kinds(source: Means, prompts: Sequence[Prompt]) -> list[tuple[str, int]
     """Which mean each prompt takes: (template, tokens), or tokens alone."""
     by_template = source.over == "template"
     return [(p.template if by_template else "", len(p.tokens)) for p in prompts]
+
+
+def row_codes(graph: Graph, number: int, known: dict[int, frozenset[int]]) -> frozenset[int]:
+    """The ablation values that an instance of all segments depends on; `known` is added to."""
+    if number not in known:
+        node = graph.nodes[number]
+        match node:
+            case Start(code=code):
+                own, parts = {code}, []
+            case AfterHeads(codes=codes, prev=prev):
+                own, parts = set(np.frombuffer(codes, dtype=np.int16).tolist()), [prev]
+            case AfterMlp(code=code, prev=prev, mlp=mlp):
+                own, parts = {code}, [prev] if mlp == NOTHING else [prev, mlp]
+            case MlpOut(x=x):
+                own, parts = set(), [x]
+            case Base():
+                own, parts = set(), []
+            case _:
+                raise AssertionError(f"{node} does not hold for all segments")
+        below = (row_codes(graph, part, known) for part in parts)
+        known[number] = frozenset(own - {LIVE}).union(*below)
+    return known[number]
