@@ -14,6 +14,7 @@ the logits' other inputs are read from). R draws are averaged for each prompt be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,22 @@ def measure(claim: Claim, context: Context) -> Measured:
                 f"{call.function} is not read off a scrub: it has no one forward pass"
             )
     roles = scrubbed_roles(context.hypothesis, stated.roles)
-    scrubbing = _scrubbing(claim, stated, context)
+    scrubbing = scrubbing_of(claim, stated, context)
     model = context.evaluate([context.model_run()])[0]
     pool = scrubbing.n_paths > MOST_PATHS
     trees = scrubbing.trees(roles, pool=pool)
-    scrubbed, random = _read(scrubbing, trees, context)
+    scrubbed, random = read(scrubbing, trees, context)
+    deviation = _checked(scrubbing, pool=pool)
     counts = _counts(trees)
     arm = read_arm("scrubbed", claim, context, scrubbed, model, touched=_touched(counts))
     arm = owned(arm, "rand", context, random)
+    if context.task.enumerated:
+        # all prompts are there, and yet what they are read on was drawn
+        drawn = {
+            name: replace(series, drawn=not name.startswith("model."))
+            for name, series in arm.series.items()
+        }
+        arm = replace(arm, series=drawn)
     leaks = _leaks(scrubbing, roles, arm, context, pool=pool)
     context.engine.forwards += scrubbing.plain_runs / len(context.task.evaluation)
     unclaimed = [r.name for r in context.hypothesis.roles.values() if r.name not in roles]
@@ -74,13 +83,15 @@ def measure(claim: Claim, context: Context) -> Measured:
             "vacuous": {role: dict(counts[role]) for role in counts},
             "unclaimed": ["input", *unclaimed],
             "leaks": leaks,
+            "self_check": deviation,
         },
         draws=_draws(scrubbing, trees, context),
         notes=_notes(counts, unclaimed, leaks, context),
     )
 
 
-def _scrubbing(claim: Claim, stated: Scrub, context: Context) -> Scrubbing:
+def scrubbing_of(claim: Claim, stated: Scrub, context: Context) -> Scrubbing:
+    """A claim's scrub, its pool drawn, ready to be computed."""
     pool, found = pool_of(context.task, claim.name, stated.over)
     if pool is None or not len(pool):
         raise EngineError("; ".join(d.message for d in found) or "the scrub's pool has no prompts")
@@ -105,10 +116,23 @@ def _scrubbing(claim: Claim, stated: Scrub, context: Context) -> Scrubbing:
     )
 
 
+def _checked(scrubbing: Scrubbing, *, pool: bool) -> float:
+    """The scrub whose every draw is the prompt itself, against the model; else EngineError."""
+    with torch.inference_mode():
+        deviation = scrubbing.deviation(pool=pool)
+    tolerance = 1e-10 if scrubbing.weights.dtype == torch.float64 else 2e-5
+    if not deviation <= tolerance:
+        raise EngineError(
+            f"self-check failed: with every draw the prompt itself the scrub is not the model "
+            f"({deviation:.1e})"
+        )
+    return deviation
+
+
 # ── from residuals to readings ───────────────────────────────────────────────────────────────────
 
 
-def _read(
+def read(
     scrubbing: Scrubbing, trees: Sequence[Tree], context: Context
 ) -> tuple[list[Readings], list[Readings]]:
     """Readings of the scrubbed model, and of the model on unconditional draws: one a draw each."""
@@ -247,7 +271,7 @@ def _leaks(
     """
 
     def recovered(some: Sequence[str]) -> dict[str, float]:
-        scrubbed, _ = _read(scrubbing, scrubbing.trees(some, pool=pool), context)
+        scrubbed, _ = read(scrubbing, scrubbing.trees(some, pool=pool), context)
         found = {}
         for metric in context.metrics:
             mean = float(np.mean([r.metrics[metric] for r in scrubbed]))
@@ -284,7 +308,7 @@ def _notes(
         found.append(f"read exactly, nothing being claimed of them: {', '.join(unclaimed)}")
     alone = [role for role, c in counts.items() if c["single"] == c["reads"]]
     some = [
-        f"{role} {c['single'] / c['reads']:.0%}"
+        f"{role} {c['single'] / c['reads']:.1%}"
         for role, c in counts.items()
         if 0 < c["single"] < c["reads"]
     ]
@@ -292,12 +316,16 @@ def _notes(
         found.append(f"vacuous, every class is a single prompt: {', '.join(alone)}")
     if some:
         found.append(f"vacuous in part, classes of a single prompt: {', '.join(some)}")
-    metric = next(iter(context.metrics))
-    base = leaks["edges"][metric]
-    lost = [(base - table[metric], role) for role, table in leaks.items() if role != "edges"]
-    parts = [f"{role} {loss:.1%}" for loss, role in sorted(lost, reverse=True)]
+    # of several metrics, the one that suffers most
+    lost = {
+        role: max(leaks["edges"][m] - table[m] for m in context.metrics)
+        for role, table in leaks.items()
+        if role != "edges"
+    }
+    undeclared = max(1 - value for value in leaks["edges"].values())
+    parts = [f"{role} {lost[role]:.1%}" for role in sorted(lost, key=lambda r: -lost[r])]
     found.append(
-        f"lost by what is not declared {1 - base:.1%}; then by scrubbing one role alone: "
+        f"lost by what is not declared {undeclared:.1%}; then by scrubbing one role alone: "
         + ", ".join(parts)
     )
     return tuple(found)

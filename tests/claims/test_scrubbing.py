@@ -7,6 +7,9 @@ import pytest
 
 from circuitspec.claims import scrubbing
 from circuitspec.claims.measured import Measured
+from circuitspec.engine.runs import EngineError
+from circuitspec.engine.scrubbing import states
+from circuitspec.engine.scrubbing.states import attend_from
 from circuitspec.task.pools import pool_of
 from circuitspec.task.records import Prompt
 from tests.claims.scrub_replay import TASK, asked, path_of, replayed, story
@@ -212,3 +215,20 @@ def test_more_prompts_leave_the_draws_of_the_first_as_they_are() -> None:
     )  # fmt: skip
     assert len(second) == 12
     assert all(second[row] == first[row] for row in first)
+
+
+@pytest.mark.parametrize("paths", [10**9, 0])
+def test_a_scrub_that_is_not_the_model_on_the_prompt_itself_is_refused(
+    paths: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The self-check: with every draw the prompt itself nothing may change, pooled or not."""
+    monkeypatch.setattr(scrubbing, "MOST_PATHS", paths)
+    assert scrub(world(CLAIM, body=story(8))).numbers["self_check"] < 1e-12
+
+    def wrong(*given: object, **named: object) -> object:
+        z = attend_from(*given, **named)
+        return z * 1.001
+
+    monkeypatch.setattr(states, "attend_from", wrong)
+    with pytest.raises(EngineError, match="self-check failed"):
+        scrub(world(CLAIM, body=story(8)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from circuitspec.hypothesis.checks.rule import Findings
 from circuitspec.hypothesis.flow import links
-from circuitspec.hypothesis.records import Hypothesis
+from circuitspec.hypothesis.records import Hypothesis, Scrub
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo
 from circuitspec.language.diagnostics import Diagnostic, Severity
@@ -29,6 +29,8 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
         before = joined.feeds.get(name, frozenset()) - {name}
         if any(b in hypothesis.roles and b not in fed for b in before):
             continue
+        if not before and role.carries and _is_scrubbed(hypothesis):
+            continue  # a leaf of the scrubbed tree: its ordinary value on a prompt that agrees
         severity = Severity.WARNING if hypothesis.kept else Severity.ERROR
         message = f"no path of edges leads from the input to `{name}`"
         if hypothesis.kept:
@@ -39,3 +41,7 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
             Diagnostic(code=CODE, message=message, span=role.span, severity=severity, hint=hint)
         )
     return tuple(found)
+
+
+def _is_scrubbed(hypothesis: Hypothesis) -> bool:
+    return any(isinstance(claim.intervention, Scrub) for claim in hypothesis.claims)

@@ -1,0 +1,96 @@
+"""What pooling a scrub's draws costs: exact and pooled means of the same claims, on a few circuits.
+
+    python scripts/scrub_pooling.py
+
+With exact draws every path of the tree has its own; pooled, every state on a prompt has sixteen
+samples (`SAMPLES`), shared by all that read it there. Both are means over many draws and over
+several pools (one a seed); the standard error is over the pools, of the paired difference.
+Differences are in shares of m(M) - m_rand, which is m(M) where the metric is a logit difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from circuitspec.claims import scrubbing
+from circuitspec.claims.context import Context
+from circuitspec.engine.engine import Engine
+from circuitspec.engine.scrubbing.story import scrubbed_roles
+from circuitspec.hypothesis.circuit import circuit_of
+from circuitspec.hypothesis.records import Claim, Scrub
+from circuitspec.loading import Bound, load_spec
+from circuitspec.model.load import load
+from circuitspec.verification import prompt_sets
+
+ROOT = Path(__file__).resolve().parents[1]
+CIRCUITS = (
+    ("specs/ioi_mini_scrubbing.circuit", "names_are_passed_on"),
+    ("specs/models/induction.circuit", "finds_by_previous_token"),
+    ("specs/models/modular_addition.circuit", "each_head_adds"),
+    ("specs/ioi_mini_scrubbing.circuit", "suppressor_hears_the_object"),
+)
+SEEDS, PROMPTS, DRAWS = 4, 48, 48
+
+
+def means(bound: Bound, spec: Path, claim: Claim, seed: int) -> tuple[float, float, float, float]:
+    """m_scrub exact and pooled, m(M) and m_rand, over the first prompts of a seed's pool."""
+    hypothesis, task = bound.hypothesis, bound.task
+    assert task is not None
+    task = replace(task.first(PROMPTS), seed=seed)
+    model, found = load(hypothesis.model, hypothesis.revision, base_dir=spec.parent)
+    assert model is not None, found
+    context = Context(
+        hypothesis=hypothesis,
+        circuit=circuit_of(hypothesis, model.shape),
+        task=task,
+        engine=Engine(model.weights, prompt_sets(task), task.metrics),
+        seed=seed,
+    )
+    stated = claim.intervention
+    assert isinstance(stated, Scrub)
+    made = scrubbing.scrubbing_of(claim, replace(stated, draws=DRAWS), context)
+    (metric,) = task.metrics
+    roles = scrubbed_roles(hypothesis, ())
+    found_means = []
+    for pool in (False, True):
+        scrubbed, random = scrubbing.read(made, made.trees(roles, pool=pool), context)
+        found_means.append(float(np.mean([r.metrics[metric] for r in scrubbed])))
+    whole = context.evaluate([context.model_run()])[0].metrics[metric]
+    rand = float(np.mean([r.metrics[metric] for r in random]))
+    return found_means[0], found_means[1], float(whole.mean()), rand
+
+
+def main() -> None:
+    """Print one row a circuit."""
+    torch.set_num_threads(1)
+    print("| circuit | m(M) | m_rand | exact | pooled | difference | standard error |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for file, name in CIRCUITS:
+        spec = ROOT / file
+        rows = []
+        for seed in range(SEEDS):
+            loaded = load_spec(spec, seed=seed)
+            bound = next(b for b in loaded.bound if b.hypothesis.name == name)
+            if bound.task is None:
+                break
+            claim = next(c for c in bound.hypothesis.claims if c.name == "scrubbed")
+            rows.append(means(bound, spec, claim, seed))
+        if not rows:
+            print(f"| {name} | its model is not on this machine | | | | | |")
+            continue
+        exact, pooled, whole, rand = np.array(rows).T
+        share = (pooled - exact) / (whole - rand).mean()
+        error = share.std(ddof=1) / len(rows) ** 0.5
+        print(
+            f"| {name} | {whole.mean():.3f} | {rand.mean():.3f} | {exact.mean():.3f} "
+            f"| {pooled.mean():.3f} | {share.mean():+.2%} | {error:.2%} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
