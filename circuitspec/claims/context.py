@@ -211,6 +211,19 @@ class Context:
             runs.append(run)
         return tuple(runs)
 
+    def complement_runs(
+        self, ablation: Ablation, *, given: tuple[ReplaceOutputs, ...] = ()
+    ) -> tuple[Run, ...]:
+        """M without the circuit: what is not kept ablated where it lives, or exactly its edges."""
+        if ablation.by == "nodes":
+            whole = CutSet(name="circuit", elements=self.circuit.members - self.circuit.kept)
+            return self.knockout_runs(ablation, whole, given=given)
+        edges = self.circuit.edges
+        return tuple(
+            Run(EVALUATION, given=given, edges=LiveEdges(edges, source, all_but=True))
+            for source in self.sources(ablation)
+        )
+
     # ── readings ─────────────────────────────────────────────────────────────────────────────
 
     @property

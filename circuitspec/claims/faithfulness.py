@@ -9,6 +9,8 @@ m(∅) the empty circuit's (Wang et al. 2022, section 4; Mueller et al. 2025, MI
     agreement  share of prompts where the circuit's top token is the model's
     error      mean |m_i(C) − m_i(M)|
     kl         mean KL(model ‖ circuit), in nats
+
+`complement.x` is m(M \\ C), the model without the circuit, for the tests of Shi et al. (2024).
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ from circuitspec.hypothesis.records import Claim
 
 def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
     """Everything the claim needs computed."""
-    model, circuit, empty = _runs(claim, context)
-    return (model, *circuit, *empty)
+    model, *others = _runs(claim, context)
+    return (*model, *(run for runs_of in others for run in runs_of))
 
 
-def _runs(claim: Claim, context: Context) -> tuple[Run, tuple[Run, ...], tuple[Run, ...]]:
+def _runs(claim: Claim, context: Context) -> tuple[tuple[Run, ...], ...]:
+    """The model; the circuit, the empty circuit and the model without the circuit."""
     ablation = claim.ablation
     if ablation is None:
         raise EngineError("the claim does not say what a cut output becomes")
@@ -45,17 +48,16 @@ def _runs(claim: Claim, context: Context) -> tuple[Run, tuple[Run, ...], tuple[R
         for run in context.circuit_runs(ablation, given=given, detail=True)
     )
     empty = context.circuit_runs(ablation, given=given, empty=True)
-    return context.model_run(claim), circuit, empty
+    without = context.complement_runs(ablation, given=given)
+    return (context.model_run(claim),), circuit, empty, without
 
 
 def measure(claim: Claim, context: Context) -> Measured:
     """m(C), m(M), m(∅) and how closely the circuit follows the model, prompt by prompt."""
-    asked_model, asked_circuit, asked_empty = _runs(claim, context)
-    model = context.evaluate([asked_model])[0]
-    circuit = context.evaluate(asked_circuit)
-    empty = context.evaluate(asked_empty)
+    (model,), circuit, empty, without = (context.evaluate(asked) for asked in _runs(claim, context))
     arm = read_arm("circuit", claim, context, circuit, model, touched=total_touched(circuit))
     arm = owned(owned(arm, "circuit", context, circuit), "empty", context, empty)
+    arm = owned(arm, "complement", context, without)
     figures: dict[str, Any] = {**numbers(arm), **_ratios(arm, context)}
     if context.controls and claim.ablation is not None:
         figures["controls"] = controls.measure(claim, context, claim.ablation, arm)

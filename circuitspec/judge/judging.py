@@ -10,7 +10,7 @@ from circuitspec.claims.calls import call_key
 from circuitspec.claims.measured import Arm, Measured, Series
 from circuitspec.engine.runs import EngineError
 from circuitspec.hypothesis.records import Claim, Requirement
-from circuitspec.judge import many, rules, sequential, validity
+from circuitspec.judge import hypothesis_tests, many, rules, sequential, validity
 from circuitspec.judge.contrast import AtLeast, Linear, Size, Statement, statement
 from circuitspec.judge.facts import Facts, interval_of
 from circuitspec.judge.intervals import Interval
@@ -28,9 +28,43 @@ class Judged:
 
 
 def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
-    """The claim's verdict from its measures."""
+    """The claim's verdict from its measures.
+
+    Beside it, for a faithfulness claim, the tests of Shi et al. (2024): they decide nothing.
+    """
     ruled = requirements(claim, measured, facts)
+    if measured.kind == "faithfulness":
+        numbers = {**measured.numbers, "tests": _tests(measured, facts)}
+        measured = replace(measured, numbers=numbers)
     return concluded(claim, measured, ruled)
+
+
+ROUNDING = 1e-5
+"""Scores nearer than this share of |m(M)| are tied."""
+
+
+def _tests(measured: Measured, facts: Facts) -> dict[str, Any]:
+    """Equivalence, its reverse, and independence of the complement, by metric."""
+    (arm,) = measured.arms
+    found: dict[str, Any] = {}
+    for metric in facts.metrics:
+        model = arm.series[f"model.{metric}"]
+        circuit, complement = (
+            arm.series[f"{o}.{metric}"].values for o in ("circuit", "complement")
+        )
+        tie = ROUNDING * abs(model.mean)
+        results = (
+            hypothesis_tests.equivalence_test(model.values, circuit, resolution=tie),
+            hypothesis_tests.equivalence_shown(model.values, circuit, resolution=tie),
+            hypothesis_tests.independence_test(
+                model.values, complement, seed=facts.seed, strata=facts.strata
+            ),
+        )
+        found[metric] = {
+            r.name: {"null": r.null, "statistic": r.statistic, "p": r.p_value, "note": r.note}
+            for r in results
+        }
+    return found
 
 
 def judge_until_decided(
