@@ -121,10 +121,9 @@ class Compiled:
         collected = {run: Collected(len(prompts)) for run in runs}
         touched = dict.fromkeys(runs, Touched())
         for layout in layouts(prompts, rows, positions):
-            graph = self._graph(layout, given)
             for first in range(0, len(layout.rows), self.batch_size):
                 part = layout.part(first, first + self.batch_size)
-                for done in self._portions(prompts, part, given, graph, runs):
+                for done in self._portions(prompts, part, given, runs):
                     for run, (found, wrote) in done.items():
                         collected[run].take(found)
                         touched[run] += wrote
@@ -132,7 +131,7 @@ class Compiled:
         return {run: collected[run].readings(touched[run]) for run in runs}
 
     def _portions(
-        self, prompts: PromptSet, part: Layout, given: Given, graph: Graph, runs: Sequence[Run]
+        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
     ) -> Iterator[dict[Run, tuple[Collected, Touched]]]:
         """Some prompts' share of `runs`, in as many goes as memory makes necessary.
 
@@ -141,7 +140,7 @@ class Compiled:
         pending: list[tuple[Layout, list[Run]]] = [(part, list(runs))]
         while pending:
             here, some = pending.pop()
-            done = self._tried(prompts, here, given, graph, some)
+            done = self._tried(prompts, here, given, some)
             if done is not None:
                 yield done
                 continue
@@ -157,11 +156,11 @@ class Compiled:
             pending += [(here.part(i, i + self.batch_size), some) for i in reversed(starts)]
 
     def _tried(
-        self, prompts: PromptSet, part: Layout, given: Given, graph: Graph, runs: Sequence[Run]
+        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
     ) -> dict[Run, tuple[Collected, Touched]] | None:
         """What runs give on some prompts; None where that is too much at once."""
         try:
-            return self._at_once(prompts, part, given, graph, runs)
+            return self._at_once(prompts, part, given, runs)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -170,9 +169,9 @@ class Compiled:
         return None
 
     def _at_once(
-        self, prompts: PromptSet, part: Layout, given: Given, graph: Graph, runs: Sequence[Run]
+        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
     ) -> dict[Run, tuple[Collected, Touched]] | None:
-        chunk = self._chunk(prompts, part, given)
+        graph, chunk = self._graph(part, given), self._chunk(prompts, part, given)
         segments = {s for read in self._reads(chunk) for s in read.segments}
         lowered = {
             run: lower(run, part, graph, tuple(sorted(segments)), self._coded) for run in runs

@@ -39,11 +39,12 @@ class Layout:
     length: Integers
 
     def part(self, first: int, last: int) -> Layout:
-        """The prompts from `first` up to `last` (not included), in the same segments."""
+        """The prompts from `first` up to `last` (not included), and the segments that they have."""
         chosen = slice(first, last)
-        return Layout(
-            self.segments, self.rows[chosen], self.start[:, chosen], self.length[:, chosen]
-        )
+        start, length = self.start[:, chosen], self.length[:, chosen]
+        some = length.sum(1) > 0
+        kept = tuple(s for s, there in zip(self.segments, some, strict=True) if there)
+        return Layout(kept, self.rows[chosen], start[some], length[some])
 
     def tokens(self, segment: int) -> int:
         """How many tokens a segment is, over all prompts."""
