@@ -39,6 +39,11 @@ class Facts:
         """The number of evaluation prompts."""
         return len(self.strata)
 
+    def constant(self, values: Floats) -> bool:
+        """Whether `values` are the same all over every template."""
+        strata = np.array(self.strata)
+        return all(np.ptp(values[strata == each]) == 0.0 for each in set(self.strata))
+
     def intervals(self, values: Floats, rows: tuple[int, ...] | None = None) -> IntervalAt:
         """Intervals of the mean of `values` at any level, resampled within template."""
         strata = np.array(self.strata if rows is None else [self.strata[r] for r in rows])
@@ -54,9 +59,15 @@ class Facts:
 
 
 def interval_of(contrast: Linear, series: Mapping[str, Series], facts: Facts) -> IntervalAt:
-    """Clopper–Pearson where the contrast is one share, else the interval of a mean."""
+    """Clopper–Pearson where the contrast is one share, else the interval of a mean.
+
+    Where all prompts are there, and what was drawn for them leaves them alike all over a template,
+    nothing is left to be uncertain about.
+    """
     values = contrast.values(series, facts.n)
-    exact = facts.exact and not any(series[name].drawn for name in contrast.terms)
+    exact = facts.exact and (
+        not any(series[name].drawn for name in contrast.terms) or facts.constant(values)
+    )
     if len(contrast.terms) == 1 and contrast.constant == 0.0:
         ((name, coefficient),) = contrast.terms.items()
         if series[name].share and coefficient == 1.0 and np.isfinite(values).all():
