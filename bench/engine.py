@@ -5,7 +5,7 @@
 A plain forward is the unmodified model in plain torch, logits at the last position only, over the
 same prompts. The model has GPT-2 small's shape and random weights: what is timed does not depend on
 what it has learned. NAME is a piece of work (`knockouts`: in all its ways), one way of doing it
-(`knockouts_masked`, `knockouts_hooks`), or a table (`scaling_heads`).
+(`knockouts_masked`, `knockouts_hooks`, `knockouts_engine`), or a table (`scaling_heads`).
 
 All ways have the values that are put in place of outputs ready: the means of the reference set, the
 outputs of the unmodified model, those on the counterfactual prompts; the obvious ways their masks
@@ -59,17 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rate = peak_rate(device)
     result: dict[str, Any] = {"machine": _machine(device, rate), "rows": [], "scaling": []}
     known = {*works(model.shape, 8), "scrub"}
-    known = {name + suffix for name in known for suffix in SUFFIXES.values()} | set(TABLES)
+    suffixes = (*SUFFIXES.values(), "_engine")
+    known = {name + suffix for name in known for suffix in suffixes} | set(TABLES)
     unknown = sorted(set(options.only) - known)
     if unknown:
         print(f"no such work: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         return 2
     print(_described(result["machine"]), flush=True)
     for shape in options.prompts:
-        rows, plain = of_shape(model, shape, options, tell)
+        others = list(result["rows"])
+
+        def keep(rows: Sequence[Row], shape: str = shape, others: list[Any] = others) -> None:
+            """What is known so far outlives an interruption."""
+            result["rows"] = [*others, *(row.json(shape, rate) for row in rows)]
+            _write(options.json, result)
+
+        rows, plain = of_shape(model, shape, options, tell, keep)
         if rows:
-            written = [row.json(shape, rate) for row in rows]
-            result["rows"] += written
+            keep(rows)
+            written = result["rows"][len(others) :]
             result["machine"].setdefault("plain_ms", {})[shape] = round(1000 * plain, 1)
             print(_table(shape, plain, written), flush=True)
             _write(options.json, result)
@@ -83,7 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def of_shape(
-    model: Model, shape: str, options: argparse.Namespace, tell: Callable[[str], None]
+    model: Model,
+    shape: str,
+    options: argparse.Namespace,
+    tell: Callable[[str], None],
+    after: Callable[[list[Row]], None],
 ) -> tuple[list[Row], float]:
     """The rows of one set of prompts, and a plain pass over it in seconds."""
     n, templates = (int(part) for part in shape.split("x"))
@@ -104,7 +116,7 @@ def of_shape(
     obvious.prepare([])
     clock = Clock(device=model.weights.device, plain=obvious.plainly)
     flops = options.flops or model.weights.device.type == "cuda"
-    rows = clock.measure(cases, options.repeats, flops=flops, tell=tell)
+    rows = clock.measure(cases, options.repeats, flops=flops, tell=tell, each_round=after)
     return rows, median(clock.taken)
 
 
@@ -118,7 +130,7 @@ def _cases(
             row = name + SUFFIXES[kind]
             if kind == "cold" and name not in COLD:
                 continue
-            if only and name not in only and row not in only:
+            if only and not {name, row, f"{name}_{kind}"} & set(only):
                 continue
             ours = kind in ("engine", "cold")
             if ours and work.count > SAMPLE and shares is None:
@@ -135,7 +147,7 @@ def _scrub_cases(
     wanted = [
         kind
         for kind in ("engine", "hooks", "masked")
-        if not only or {"scrub", "scrub" + SUFFIXES[kind]} & set(only)
+        if not only or {"scrub", "scrub" + SUFFIXES[kind], f"scrub_{kind}"} & set(only)
     ]
     if not wanted:
         return

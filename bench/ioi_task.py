@@ -79,14 +79,14 @@ def kept(n_layers: int) -> list[Element]:
 
 def prompt_sets(templates: int, n: int, seed: int = 0) -> dict[str, PromptSet]:
     """`n` prompts evenly over templates, each with a counterfactual (three other names); a
-    reference set of 20 of these a template."""
+    reference set of 4 of these a template."""
     forms = [(i, order) for order in ("abba", "baba") for i in range((templates + 1) // 2)]
     rng = random.Random(seed)
     chosen = forms[:templates]
     listed = [chosen[i % templates] for i in range(n)]
     evaluation = [_prompt(rng, form, i, mixed=False) for i, form in enumerate(listed)]
     other = [_prompt(rng, form, i, mixed=True) for i, form in enumerate(listed)]
-    means = [_prompt(rng, form, i, mixed=True) for i, form in enumerate(chosen * 20)]
+    means = [_prompt(rng, form, i, mixed=True) for i, form in enumerate(chosen * 4)]
     return {
         "evaluation": PromptSet(name="evaluation", prompts=tuple(evaluation)),
         "counterfactual:abc": PromptSet(name="counterfactual:abc", prompts=tuple(other)),

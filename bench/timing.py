@@ -91,8 +91,10 @@ class Clock:
         *,
         flops: bool = False,
         tell: Callable[[str], None] = lambda text: None,
+        each_round: Callable[[list[Row]], None] = lambda rows: None,
     ) -> list[Row]:
-        """All cases, `repeats` rounds; memory is watched in the first."""
+        """All cases, `repeats` rounds; memory is watched in the first. `each_round` gets the rows
+        as they stand after it."""
         rows = [Row(case=case) for case in cases]
         self.seconds(self.plain)
         for number in range(repeats):
@@ -115,6 +117,7 @@ class Clock:
                 waiting.append((row, taken, before))
                 tell(f"round {number + 1}/{repeats} {row.case.name} {taken / before:.2f}")
             self._settle(waiting, self._plain())
+            each_round(rows)
         if flops:
             for row in rows:
                 row.case.prepare()

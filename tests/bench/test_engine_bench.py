@@ -169,6 +169,7 @@ def test_json_has_the_stated_form(
     assert "| leave_one_out_masked |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_scrub_is_of_the_circuit_and_its_tree_is_counted(bench: Any, model: Any) -> None:
     scrub = bench.scrub.Scrub(model, 4, 4)
     members = {(element.node, element.position) for element in scrub.context.circuit.members}
