@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from circuitspec.language.diagnostics import Diagnostic, Span, has_errors
+from circuitspec.language.diagnostics import Diagnostic, Severity, Span, has_errors
 from circuitspec.language.parser import parse, read
-from circuitspec.language.syntax import Count, ModelStatement, Sample, SpecFile, Task, Tokens
+from circuitspec.language.syntax import Count, Expr, ModelStatement, Sample, SpecFile, Task, Tokens
 
 if TYPE_CHECKING:
     from circuitspec.hypothesis.records import Hypothesis
@@ -100,6 +100,7 @@ def load_spec(
     base_dir = Path(file).parent if file != STDIN else Path()
 
     from circuitspec.hypothesis.checks import check_all
+    from circuitspec.hypothesis.checks.untested import check_all as untested
     from circuitspec.hypothesis.resolve import resolve
 
     hypotheses, unresolved = resolve(tree, base_dir=base_dir)
@@ -114,6 +115,8 @@ def load_spec(
     ]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     found += check_all(hypotheses, shapes=known, base_dir=base_dir)
+    if not any(d.severity is not Severity.NOTE for d in found):
+        found += untested(hypotheses)  # of no interest beside mistakes
     unique = tuple(dict.fromkeys(nearby(d, given=file) for d in found))
     return Loaded(
         path=file,
@@ -162,7 +165,10 @@ def _tasks(
     for rivals in sharing.values():
         used = tuple(dict.fromkeys(name for rival in rivals for name in names_used(rival)))
         most = most_prompts(rivals)
-        task = _task(rivals[0], used, most, base_dir, found, unseen, few=few, seed=seed)
+        features = tuple(dict.fromkeys(f for r in rivals for f in _features(r)))
+        task = _task(
+            rivals[0], used, most, base_dir, found, unseen, few=few, seed=seed, features=features
+        )
         tasks |= {rival.name: task for rival in rivals}
     return tasks
 
@@ -177,6 +183,7 @@ def _task(
     *,
     few: bool,
     seed: int | None,
+    features: tuple[Expr, ...] = (),
 ) -> TaskData | None:
     """The task's prompts, where the tokenizer they are made of is on this machine."""
     from circuitspec.task.checks import check_task
@@ -194,16 +201,26 @@ def _task(
         stated = sampling_few(stated)
     from circuitspec.task.build import build  # last: nothing is drawn without a tokenizer
 
-    task, mistakes = build(
-        stated,
-        tokenizer,
-        base_dir=base_dir,
-        seed=seed,
-        evaluation=None if few else most,
-        used=used,
-    )
+    def drawn(stated: Task, most: int | None) -> tuple[TaskData | None, tuple[Diagnostic, ...]]:
+        return build(stated, tokenizer, base_dir=base_dir, seed=seed, evaluation=most, used=used)
+
+    task, mistakes = drawn(stated, None if few else most)
     found += mistakes
+    if task is not None:
+        from circuitspec.task.constant import constant_features
+
+        constant = constant_features(features, task)
+        if constant and few:  # a dozen prompts may agree by chance
+            whole, _ = drawn(hypothesis.task, most)
+            constant = () if whole is None else constant_features(features, whole)
+        found += constant
     return None if few else task
+
+
+def _features(hypothesis: Hypothesis) -> Iterator[Expr]:
+    """What the roles of a hypothesis carry."""
+    for role in hypothesis.roles.values():
+        yield from role.carries
 
 
 def most_prompts(hypotheses: Iterable[Hypothesis]) -> int | None:

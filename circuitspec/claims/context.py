@@ -253,7 +253,9 @@ def agreement(runs: Sequence[Readings], model: Readings, metric: str) -> Series:
 
 def accuracy(context: Context, model: Readings, metric: Metric) -> Series:
     """Whether the top token is the right answer: one that the metric's first term names."""
-    if not metric.terms:
+    first = metric.terms[0].answer if metric.terms else None
+    if any(first not in prompt.answers for prompt in context.task.evaluation):
+        # KL has no answer, and `next` is none that a prompt lists.
         right = np.full(len(context.task.evaluation), np.nan)
     else:
         answer = metric.terms[0].answer

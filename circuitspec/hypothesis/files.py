@@ -1,7 +1,7 @@
 """What stands outside hypotheses: words, tasks and protocols of a file and of those it uses.
 
-`use` reads files of the spec's folder and nothing else: no absolute path, no way up out of the
-folder (symbolic links included), no address.
+`use` reads files of the spec's folder and those of the packaged library, and nothing else: no
+absolute path, no way up out of the folder (symbolic links included), no address.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from circuitspec.hypothesis.members import UNKNOWN, duplicate
-from circuitspec.hypothesis.report import Report
+from circuitspec.hypothesis.report import Report, listing
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Severity
 from circuitspec.language.syntax import SpecFile
 
 OUTSIDE = "H003"
 UNREADABLE = "H033"
+
+PACKAGED = "circuitspec/"
+"""What paths into the packaged library begin with."""
+LIBRARY = Path(__file__).parent.parent / "library"
 
 Declared = syntax.Words | syntax.Task | syntax.Protocol | syntax.Hypothesis
 
@@ -30,6 +34,8 @@ class Library:
     tasks: dict[str, syntax.Task] = field(default_factory=dict)
     protocols: dict[str, syntax.Protocol] = field(default_factory=dict)
     hypotheses: dict[str, syntax.Hypothesis] = field(default_factory=dict)
+    roles: dict[str, syntax.Role] = field(default_factory=dict)
+    """Roles that `use` names: every hypothesis of the file that declares no namesake has them."""
     own: tuple[syntax.Hypothesis, ...] = ()
 
     def everything(self) -> Iterator[tuple[str, Declared]]:
@@ -62,6 +68,28 @@ def _library(
     for statement in spec.statements:
         if isinstance(statement, syntax.Use):
             _use(statement, found, root, folder, report, reading)
+    if found.roles:
+        found.own = tuple(_with_roles(h, found.roles) for h in found.own)
+        found.hypotheses |= {h.name.text: h for h in found.own}
+    return found
+
+
+def _with_roles(hypothesis: syntax.Hypothesis, roles: dict[str, syntax.Role]) -> syntax.Hypothesis:
+    """A hypothesis with the used roles it does not declare; a refinement inherits its parent's."""
+    if hypothesis.refines is not None:
+        return hypothesis
+    own = {s.name.text for s in hypothesis.statements if isinstance(s, syntax.Role)}
+    added = tuple(role for name, role in roles.items() if name not in own)
+    return replace(hypothesis, statements=(*added, *hypothesis.statements))
+
+
+def _roles(hypotheses: Iterator[syntax.Hypothesis]) -> dict[str, syntax.Role]:
+    """The roles of a used file by name; where rivals share a name, the first one's."""
+    found: dict[str, syntax.Role] = {}
+    for hypothesis in hypotheses:
+        for statement in hypothesis.statements:
+            if isinstance(statement, syntax.Role):
+                found.setdefault(statement.name.text, statement)
     return found
 
 
@@ -94,13 +122,18 @@ def _use(
     report: Report,
     reading: tuple[Path, ...],
 ) -> None:
-    target = confined(use.path.value, folder, root)
+    path = use.path.value
+    if path.startswith(PACKAGED):
+        root = folder = LIBRARY
+        path = path.removeprefix(PACKAGED)
+    target = confined(path, folder, root)
     if target is None:
         report.error(
             OUTSIDE,
             f"`{use.path.value}` does not lie in the spec's folder",
             use.path.span,
-            hint="`use` reads files beside the spec or below it: copy the file there",
+            hint="`use` reads files beside the spec or below it, and `circuitspec/...` of the "
+            "package: copy the file there",
         )
         return
     if target in reading:
@@ -118,7 +151,9 @@ def _use(
             UNREADABLE,
             f"there is no file `{use.path.value}`",
             use.path.span,
-            hint="the path is taken from the folder of the file that says `use`",
+            hint=f"the package has {listing(PACKAGED + f.name for f in LIBRARY.glob('*.circuit'))}"
+            if root == LIBRARY
+            else "the path is taken from the folder of the file that says `use`",
         )
         return
     spec, mistakes = parse_file(target)
@@ -128,6 +163,7 @@ def _use(
     inner = _library(spec, root, target.parent, report, (*reading, target))
     inside = target.parent.relative_to(root)
     offered = {name: _moved(declared, inside) for name, declared in inner.everything()}
+    roles = _roles(iter(inner.hypotheses.values()))
     if not use.names:
         for declared in offered.values():
             _add(found, declared)
@@ -135,8 +171,11 @@ def _use(
     for name in use.names:
         if name.text in offered:
             _add(found, offered[name.text])
+        elif name.text in roles:
+            found.roles.setdefault(name.text, roles[name.text])
         elif not wrong:
-            report.unknown(UNKNOWN, f"name of `{use.path.value}`", name.text, name.span, offered)
+            names = (*offered, *roles)
+            report.unknown(UNKNOWN, f"name of `{use.path.value}`", name.text, name.span, names)
 
 
 def _moved(declared: Declared, inside: Path) -> Declared:

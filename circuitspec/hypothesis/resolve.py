@@ -10,6 +10,7 @@ from typing import TypeVar
 from circuitspec.hypothesis.claims import claims_of
 from circuitspec.hypothesis.edges import edge_statements
 from circuitspec.hypothesis.files import Library, library
+from circuitspec.hypothesis.idle import report_idle
 from circuitspec.hypothesis.members import DUPLICATE, UNKNOWN, scope_of
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.refine import merge
@@ -36,6 +37,7 @@ def resolve(
     report = Report()
     names = library(spec, Path(base_dir), report)
     hypotheses = tuple(_resolve(h, names, report) for h in names.own)
+    report_idle(spec, hypotheses, report)
     return hypotheses, _once(report.found)
 
 

@@ -35,17 +35,20 @@ def competence(context: Context, cap: int | None = None) -> tuple[Mapping[str, A
     found: dict[str, Any] = {"n": len(task.evaluation), "level": LEVEL, "metrics": {}}
     competent: dict[str, bool] = {}
     for name, metric in task.metrics.items():
-        series = {
-            name: Series(values=model.metrics[name]),
-            "accuracy": accuracy(context, model, metric),
-        }
+        # `cross_entropy(next)` names no word that could be counted as right.
+        answered = bool(metric.terms) and all(
+            metric.terms[0].answer in prompt.answers for prompt in task.evaluation
+        )
+        series = {name: Series(values=model.metrics[name])}
+        if answered:
+            series["accuracy"] = accuracy(context, model, metric)
         whole = interval_of(Linear(terms={name: 1.0}), series, facts)(LEVEL)
         competent[name] = not (whole.non_finite or whole.low <= 0.0 <= whole.high)
         entry: dict[str, Any] = {
             "mean": whole.estimate,
             "interval": None if whole.exact else [whole.low, whole.high],
         }
-        if metric.terms:
+        if answered:
             right = interval_of(Linear(terms={"accuracy": 1.0}), series, facts)(LEVEL)
             entry["accuracy"] = {
                 "mean": right.estimate,

@@ -28,6 +28,7 @@ from circuitspec.hypothesis.checks import (
     two_roles,
     unknown_position,
     unused,
+    weak,
 )
 from circuitspec.hypothesis.checks.rule import Rule
 from circuitspec.hypothesis.records import Hypothesis
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     constant_feature,
     one_sided,
     thresholds,
+    weak,
     numbers,
     attends,
     no_reference,

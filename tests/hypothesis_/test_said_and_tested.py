@@ -1,0 +1,115 @@
+"""What a file declares and does not use, says and does not test, or asks too loosely."""
+
+from __future__ import annotations
+
+import pytest
+
+from circuitspec.loading import load_spec
+
+SPEC = """circuitspec 1
+{before}
+hypothesis h {{
+  model "gpt2"
+  task t {{
+    template t "When {{IO}} and {{S1}} went out, {{S2}} gave it to"
+    slot IO, S1 from {names} distinct one_token
+    slot S2 from S1
+    metric logit_diff = logit(IO) - logit(S1)
+    baseline abc = resample(IO, S1, S2)
+    sample evaluation 100, reference 100, seed 0
+    bos no
+  }}
+  role mover = a9.h9 @ END attends IO carries token(IO)
+  {claims}
+}}
+"""
+EDGES = "edge input -> mover.qkv edge mover -> logits "
+SCRUB = "expect a {{ scrub {over} over task draws 4 require scrub_recovered >= 0.6 ci 95 }}"
+PATCH = "expect b { patch mover from abc require logit_diff <= 50% * model.logit_diff ci 95 }"
+
+
+def said(claims: str, *, before: str = "", names: str = "names.english") -> list[tuple[str, str]]:
+    text = SPEC.format(before=before, names=names, claims=claims)
+    found = load_spec("t.circuit", text=text, prompts="none").diagnostics
+    return [(d.code, text[d.span.start : d.span.end]) for d in found]
+
+
+def test_what_no_claim_tests_is_noted() -> None:
+    assert said(PATCH) == [("H058", "IO"), ("H058", "token(IO)")]
+    assert said(EDGES + PATCH) == [("H058", "token(IO)")]
+    assert said("") == []  # a draft
+
+
+@pytest.mark.parametrize("over", ["", "mover"])
+def test_a_scrub_tests_what_is_carried(over: str) -> None:
+    assert said(EDGES + SCRUB.format(over=over) + PATCH) == []
+
+
+@pytest.mark.parametrize("of", ["mover", "a9.h9"])
+def test_a_requirement_of_attention_tests_where_is_attended(of: str) -> None:
+    claim = f"expect c {{ require attention({of}) >= 0.5 ci 95 }}"
+    assert said(claim + PATCH) == [("H058", "token(IO)")]
+
+
+def test_unused_words_tasks_and_protocols_of_the_file() -> None:
+    before = (
+        'words used = "Mary", "John"\nwords idle = "Tom"\n'
+        "protocol lonely { ablate by nodes with zero }\ntask spare { bos no }\n"
+    )
+    found = said(PATCH, before=before, names="used")
+    assert [f for f in found if f[0] == "H050"] == [
+        ("H050", "idle"), ("H050", "lonely"), ("H050", "spare"),
+    ]  # fmt: skip
+    assert "H050" not in {code for code, _ in said("", before=before, names="used")}
+
+
+@pytest.mark.parametrize(
+    ("requirement", "warned"),
+    [
+        ("logit_diff within 49% of model.logit_diff ci 95", None),
+        ("logit_diff within 50% of model.logit_diff ci 95", "50%"),
+        ("logit_diff within 20% of model.logit_diff ci 80", None),
+        ("logit_diff within 20% of model.logit_diff ci 50", "50"),
+        ("logit_diff >= -1000 ci 95", "-1000"),
+        ("-1000 <= logit_diff ci 95", "-1000"),
+        ("logit_diff <= 1000 ci 95", "1000"),
+        ("logit_diff >= 1000 ci 95", None),
+        ("logit_diff <= 2.5 ci 95", None),
+        ("ratio <= 200% ci 95", "200%"),
+        ("ratio <= 120% ci 95", None),
+        ("ratio >= -10% ci 95", "-10%"),
+    ],
+)
+def test_what_next_to_nothing_would_miss(requirement: str, warned: str | None) -> None:
+    claim = (
+        "expect d { ablate mover by nodes with mean from abc over template "
+        f"require {requirement} }}"
+    )
+    found = [text for code, text in said(claim) if code == "H057"]
+    assert found == ([] if warned is None else [warned])
+    refuted = [c for c, _ in said(claim.replace("expect d", "expect refuted d"))]
+    assert ("H057" in refuted) == (warned in ("50%", "50"))
+
+
+def test_a_feature_that_all_prompts_agree_on_is_found_by_drawing_them() -> None:
+    text = """circuitspec 1
+hypothesis h {
+  model "ioi-mini"
+  task t {
+    tokens integer 0..20
+    template t "{A} {B} {C}"
+    slot A, B from 1..9
+    slot C = A
+    metric m = logit(B)
+    baseline other = resample(A, B)
+    sample evaluation 50, reference 50, seed 0
+    bos no
+  }
+  role one = a0.h0 @ END carries EQUAL
+  edge input -> one.qkv
+  edge one -> logits
+}
+"""
+    for feature, constant in (("A == C", True), ("(A - C) mod 7", True), ("A < B", False)):
+        found = load_spec("t.circuit", text=text.replace("EQUAL", feature), prompts="few")
+        assert ("H049" in {d.code for d in found.diagnostics}) == constant, feature
