@@ -98,6 +98,7 @@ def hypotheses(entry: Entry, *, stories: int, claims: int, seed: int = 0) -> Ite
         by_kind.setdefault(mutant.kind, []).append(mutant)
     for listed in by_kind.values():
         random.shuffle(listed)
+        del listed[max(1, stories // 6) :]  # no kind is to be a fifth of all
     turn = 0
     made = 0
     while made < stories and any(by_kind.values()):

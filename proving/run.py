@@ -155,7 +155,7 @@ def mistakes(outcomes: Iterable[Outcome]) -> list[Outcome]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m proving.run", description=__doc__)
-    parser.add_argument("--stories", type=int, default=40, help="mutated stories a machine")
+    parser.add_argument("--stories", type=int, default=26, help="mutated stories a machine")
     parser.add_argument("--claims", type=int, default=3, help="claims a mutated story, at most")
     parser.add_argument("--only", action="append", help="a machine's name; may be repeated")
     parser.add_argument("--sampled", type=int, metavar="N", help="draw N prompts instead of all")
@@ -208,6 +208,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\nlabels: {dict(labels)}; within 2δ: {close} of {len(outcomes)}")
     print(f"{time.perf_counter() - started:.0f} s")
     if stated.sampled:
+        for outcome in outcomes:
+            if outcome.verdict == "inconclusive":
+                claim = outcome.claim
+                print(
+                    f"{claim.machine} {claim.hypothesis}.{claim.name}, {claim.distance:.2f} δ"
+                    f" from its threshold: {outcome.reason}"
+                )
         return 0
     wrong = mistakes(outcomes)
     report("mutants", wrong)

@@ -23,7 +23,7 @@ CLAIMS = {
     "  require logit_diff <= 2 * model.logit_diff ci 95",
 }
 EXACT = {"paired", "averaged", "redrawn"}
-"""A prompt's counterfactual is its own, printed with it: drawn once, it belongs to the population."""
+"""A prompt's counterfactual is its own and printed with it: it belongs to the population."""
 
 
 @pytest.fixture(scope="module")
