@@ -15,6 +15,7 @@ from circuitspec.engine.compiled.collected import Collected
 from circuitspec.engine.compiled.execute import Execution
 from circuitspec.engine.compiled.lowering import Lowered, distinct_reads, lower, positions_of
 from circuitspec.engine.compiled.metrics import Read, columns_of, read_of, scores
+from circuitspec.engine.compiled.recall import Known
 from circuitspec.engine.compiled.receivers import count_held
 from circuitspec.engine.compiled.room import budget, is_out_of_memory, release
 from circuitspec.engine.compiled.subject import Coded, Subject
@@ -54,6 +55,7 @@ class _Kept:
     subjects: dict[Hashable, Subject] = field(default_factory=dict)
     chunks: dict[Hashable, Chunk] = field(default_factory=dict)
     reads: dict[Chunk, list[Read]] = field(default_factory=dict)
+    known: dict[Hashable, dict[int, Known]] = field(default_factory=dict)
 
 
 class Compiled:
@@ -199,6 +201,7 @@ class Compiled:
             self._kept.subjects.clear()
             self._kept.chunks.clear()
             self._kept.reads.clear()
+            self._kept.known.clear()
 
     @property
     def flops(self) -> float:
@@ -235,7 +238,13 @@ class Compiled:
         key = (prompts.name, tuple(rows), given)
         if key not in self._kept.subjects:
             self._kept.subjects[key] = Subject(
-                self.weights, self.sources, prompts, key[1], given, self._codes
+                self.weights,
+                self.sources,
+                prompts,
+                key[1],
+                given,
+                self._codes,
+                self._kept.known.setdefault((prompts.name, given), {}),
             )
         return self._kept.subjects[key]
 

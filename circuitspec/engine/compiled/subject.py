@@ -6,7 +6,6 @@ values at their tokens. Layouts cut the same prompts differently; they share all
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch, batches
 from circuitspec.engine.compiled.places import place_of
 from circuitspec.engine.compiled.projections import Side, project_rows
+from circuitspec.engine.compiled.recall import Known, recalled
 from circuitspec.engine.compiled.tables import Table, source_table
 from circuitspec.engine.forward import Trace, forward
 from circuitspec.engine.plan.cost import residual_forward
@@ -35,7 +35,8 @@ Coded = tuple[Source, tuple[Write, ...]]
 
 class Subject:
     """Prompts that go through the model together. `coded[code - 1]` is what a code stands for;
-    `flops` the floating-point operations of the base run, once it is computed."""
+    `known` are base runs of the same set and knock-outs, by row; `flops` the floating-point
+    operations of what had to be computed of this one."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Subject:
         rows: Sequence[int],
         given: tuple[Write, ...],
         coded: Sequence[Coded],
+        known: dict[int, Known],
     ) -> None:
         self.weights = weights
         self.set = prompts
@@ -57,6 +59,7 @@ class Subject:
         self.flops = 0.0
         self._sources = sources
         self._coded = coded
+        self._known = known
         local = {row: i for i, row in enumerate(self.rows)}
         self._batches: list[tuple[Batch, Integers]] = [
             (batch, np.array([local[row] for row in batch.rows], dtype=np.int64))
@@ -105,17 +108,18 @@ class Subject:
     def traces(self) -> list[Trace]:
         """The base run, batch by batch."""
         if self._traces is None:
-            self._traces = [
-                forward(
-                    self.weights,
-                    batch.tokens,
-                    edits_for(self._sources, batch, self.given, ()),
-                )
-                for batch, _ in self._batches
-            ]
-            lengths = Counter(len(prompt.tokens) for prompt in self.prompts)
-            self.flops += residual_forward(self.weights.shape, lengths).flops
+            self._traces = [self._trace(batch) for batch, _ in self._batches]
         return self._traces
+
+    def _trace(self, batch: Batch) -> Trace:
+        found = recalled(batch.rows, self._known)
+        if found is None:
+            edits = edits_for(self._sources, batch, self.given, ())
+            found = forward(self.weights, batch.tokens, edits)
+            lengths = {batch.length: len(batch.rows)}
+            self.flops += residual_forward(self.weights.shape, lengths).flops
+            self._known.update((row, (found, i)) for i, row in enumerate(batch.rows))
+        return found
 
     def base(self, depth: int) -> Tensor:
         """The base run's residual stream, at every token of `everywhere`: [1, rows, W]."""
