@@ -113,3 +113,18 @@ hypothesis h {
     for feature, constant in (("A == C", True), ("(A - C) mod 7", True), ("A < B", False)):
         found = load_spec("t.circuit", text=text.replace("EQUAL", feature), prompts="few")
         assert ("H049" in {d.code for d in found.diagnostics}) == constant, feature
+
+
+@pytest.mark.parametrize(
+    ("side", "hint"),
+    [
+        ("logit_diff", "`model.logit_diff`, `empty.logit_diff`"),
+        ("model.logit_diff", "`empty.logit_diff`"),
+    ],
+)
+def test_what_is_compared_with_itself_is_told_what_else_there_is(side: str, hint: str) -> None:
+    claim = f"expect e {{ patch mover from abc require {side} >= {side} ci 95 }}"
+    text = SPEC.format(before="", names="names.english", claims=claim)
+    found = load_spec("t.circuit", text=text, prompts="none").diagnostics
+    hints = [d.hint for d in found if d.code == "H052"]
+    assert hints == [f"compare it with another run: {hint}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from circuitspec.hypothesis.checks.rule import Findings
 from circuitspec.hypothesis.checks.spans import parts, requirements
-from circuitspec.hypothesis.measures import scale_of
+from circuitspec.hypothesis.measures import PREFIXES, scale_of
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo
@@ -42,10 +42,13 @@ def _sides(require: syntax.Require) -> list[Diagnostic]:
         )
     if require.left == require.right:
         text = expression_text(require.left)
+        run, dot, measure = text.partition(".")
+        bare = measure if dot and run in PREFIXES else text
+        others = [f"`{name}.{bare}`" for name in ("model", "empty") if name != run or not dot]
         return _say(
             f"`{text}` is compared with itself",
             require.span,
-            f"compare it with another run: `model.{text}`, `empty.{text}`",
+            f"compare it with another run: {', '.join(others)}",
         )
     return []
 
