@@ -215,6 +215,12 @@ def _one_sided(left: Linear, right: Linear, *, upward: bool, strict: bool) -> At
     )
 
 
+def _inverse(constant: Linear) -> float:
+    if constant.constant == 0.0:
+        raise EngineError("this divides by 0, whatever is measured")
+    return 1.0 / constant.constant
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Expressions of a requirement, read against the series there are."""
@@ -229,7 +235,7 @@ class _Reader:
             under = self.linear(expr.right)
             over = self.linear(expr.left)
             if under.is_constant:
-                return over.times(1.0 / under.constant)
+                return over.times(_inverse(under))
             return Quotient(over=over, under=under)
         name, metric = self._measure(expr)
         if name in SPECIAL:
@@ -291,9 +297,9 @@ class _Reader:
                 return self._product(self.linear(left), self.linear(right))
             case Binary(operator="/", left=left, right=right):
                 under = self.linear(right)
-                if not under.is_constant or under.constant == 0.0:
-                    raise EngineError("only a whole side of a comparison can be a ratio")
-                return self.linear(left).times(1.0 / under.constant)
+                if not under.is_constant:
+                    raise EngineError("only the whole left side of a comparison can be a ratio")
+                return self.linear(left).times(_inverse(under))
             case _:
                 raise EngineError("this expression is not a sum of measures")
 
