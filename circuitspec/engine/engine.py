@@ -106,6 +106,8 @@ class Engine:
             if self.executor == "compiled":
                 together = [run for run in todo if self._compiled.covers(run)]
             self._compute_together(together)
+            if together and progress is not None:
+                progress(len(together), len(todo))
             alone = [run for run in todo if run not in self._done]
             for done, run in enumerate(alone, start=len(todo) - len(alone)):
                 self._done[run] = self._compute(run)
