@@ -86,6 +86,7 @@ class _Decided:
     result: HypothesisResult
     close: bool
     forwards: float
+    batch_size: int
 
 
 def verify(
@@ -113,6 +114,7 @@ def verify(
         )
     results: list[HypothesisResult] = []
     cost = 0.0
+    smallest = options.batch_size or DEFAULT_BATCH
     rounds = 1 + options.replicate
     total = sum(len(job.claims) for job in jobs) * rounds
     done = 0
@@ -127,6 +129,7 @@ def verify(
         if decided.close and options.dtype == "float32":
             decided = _decide(job, options, "float64")
         cost += decided.forwards
+        smallest = min(smallest, decided.batch_size)
         done += len(job.claims)
         again = []
         for seed in _seeds(job, options):
@@ -156,7 +159,7 @@ def verify(
         seed=jobs[0].task.seed,
         seconds=time.perf_counter() - started,
         cost={"plain_forwards": cost},
-        batch_size=options.batch_size or DEFAULT_BATCH,
+        batch_size=smallest,
     )
     return run, diagnostics
 
@@ -347,7 +350,12 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
         notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),
     )
-    return _Decided(result=result, close=close, forwards=engine.forwards + forwards)
+    return _Decided(
+        result=result,
+        close=close,
+        forwards=engine.forwards + forwards,
+        batch_size=engine.batch_size,
+    )
 
 
 def _context(job: _Job, task: TaskData, options: Options, dtype: str) -> Context:

@@ -160,7 +160,7 @@ class Terms:
                 "C010",
                 f"a whole number is needed here, not {self.shown(token)}",
                 self.span(token, token),
-                "write it with digits only",
+                "write fewer digits" if text.isdigit() else "write it with digits only",
             )
             return least
         if int(text) < least:

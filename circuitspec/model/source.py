@@ -76,6 +76,13 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
             f"{reference!r} is a file",
             "name the directory that holds config.json and the weights",
         )
+    near = _misspelt(reference)
+    if near is not None:
+        raise ModelError(
+            NO_SUCH_MODEL,
+            f"there is no model {reference!r}",
+            f"did you mean the packaged model {near!r}?",
+        )
     if _HUB_NAME.fullmatch(reference):
         return Source(kind="hub", name=_ALIASES.get(reference, reference))
     raise ModelError(
@@ -85,6 +92,21 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
         f"write a directory, the name of a packaged model ({', '.join(zoo())}) or a name on"
         " huggingface.co",
     )
+
+
+def _misspelt(reference: str) -> str | None:
+    """The packaged model that is nearly named, if any; the Hub has no such name without owner."""
+    if "/" in reference or reference in _ALIASES:
+        return None
+    letters = re.sub(r"[^a-z0-9]", "", reference.lower())
+    alike = {re.sub(r"[^a-z0-9]", "", name): name for name in zoo()}
+    alike = {near: name for near, name in alike.items() if abs(len(near) - len(letters)) < 3}
+    if not alike:
+        return None
+    from difflib import get_close_matches  # only what looks like a mistake pays for importing it
+
+    found = get_close_matches(letters, alike, n=1, cutoff=0.85)
+    return alike[found[0]] if found else None
 
 
 def read_config(directory: Path) -> dict[str, Any]:

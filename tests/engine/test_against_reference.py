@@ -81,4 +81,4 @@ def test_random_runs(name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_many_random_runs(name: str, kind: Kind) -> None:
-    examples(name, [kind], 100)
+    examples(name, [kind], 40)

@@ -60,7 +60,7 @@ def test_every_kind_of_run_through_hooks(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_many_runs_through_hooks(name: str) -> None:
-    examples(name, 4, by_reference=True)
+    examples(name, 2, by_reference=True)
 
 
 def test_slack_is_how_far_a_metric_moves_when_logits_do() -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from circuitspec.language.diagnostics import Severity, Span
 from circuitspec.model import hub, problems
 from circuitspec.model.load import load
+from circuitspec.model.source import find
 
 from . import checkpoints
 
@@ -287,3 +288,16 @@ def test_every_code_has_its_own_title() -> None:
     assert sorted(codes) == [f"M{n:03}" for n in (*range(1, 15), 16)]
     assert set(problems.TITLES) == set(codes)
     assert len(set(problems.TITLES.values())) == len(codes)
+
+
+@pytest.mark.parametrize("name", ["Ioi-mini", "ioi_mini", "ioimini", "ioi-mini2"])
+def test_a_packaged_model_that_is_nearly_named(name: str) -> None:
+    model, (problem,) = load(name, span=HERE)
+    assert model is None
+    assert (problem.code, problem.span) == ("M001", HERE)
+    assert problem.hint == "did you mean the packaged model 'ioi-mini'?"
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mini", "owner/ioi_mini", "ioi-maximal"])
+def test_a_name_of_the_hub_is_taken_as_it_is(name: str) -> None:
+    assert find(name).kind == "hub"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from circuitspec.hypothesis.checks.rule import Findings
 from circuitspec.hypothesis.checks.spans import actions
 from circuitspec.hypothesis.records import Hypothesis
@@ -13,17 +15,23 @@ from circuitspec.language.diagnostics import Diagnostic, Span
 NAME = "number-of-nothing"
 CODE = "H053"
 
+MOST = 1_000_000
+"""Draws, sets or prompts that nobody means: listing them alone would take hours."""
+
 LEAST_SEQUENTIAL = 128
 """Prompts from which a confidence sequence is looked at: its guarantee is asymptotic."""
 
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
-    """Counts of zero, noise of no strength, and sampling that ends before it may decide."""
+    """Counts of zero or beyond all means, noise of no strength, sampling that may not decide."""
     found: list[Diagnostic] = []
 
     def say(message: str, span: Span, hint: str) -> None:
         found.append(Diagnostic(code=CODE, message=message, span=span, hint=hint))
 
+    for what, number, span in _counts(hypothesis):
+        if number > MOST:
+            say(f"{number:,} {what} are more than a run can take", span, f"write at most {MOST}")
     for action in actions(hypothesis):
         match action:
             case syntax.Scrub(draws=int() as draws) if draws < 1:
@@ -46,3 +54,24 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
             case _:
                 pass
     return tuple(found)
+
+
+def _counts(hypothesis: Hypothesis) -> Iterator[tuple[str, int, Span]]:
+    """Everything that is counted out: what it is, how many, and where that is said."""
+    for action in actions(hypothesis):
+        match action:
+            case syntax.Scrub(draws=int() as draws):
+                yield "draws", draws, action.span
+            case syntax.Ablate(value=syntax.AblationValue(draws=int() as draws)):
+                yield "draws", draws, action.span
+            case syntax.Knockouts(random=int() as number):
+                yield "random sets", number, action.span
+            case syntax.Until(at_most=number):
+                yield "prompts", number, action.span
+            case _:
+                pass
+    for statement in hypothesis.task.statements or ():
+        if isinstance(statement, syntax.Sample):
+            for count in (statement.evaluation, statement.reference, statement.pool):
+                if isinstance(count, syntax.Count):
+                    yield "prompts", count.number, statement.span
