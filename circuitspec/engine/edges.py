@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from circuitspec.engine import kernels
+from circuitspec.engine.apart import apart
 from circuitspec.engine.batches import Batch, indices_at
 from circuitspec.engine.forward import Edits, Written
 from circuitspec.engine.runs import LiveEdges, Touched
@@ -293,7 +294,7 @@ def _changed(mixer: _Mixer, clean: Outputs | None) -> Touched:
 
     def compare(sender: Sender, value: Tensor, mask: Tensor | None = None) -> None:
         nonlocal largest
-        sizes = (outputs.value(sender) - value).abs().amax(-1)
+        sizes = apart(outputs.value(sender), value, "sent")
         differs[sender] = sizes > 0
         if mask is not None:
             sizes = sizes[mask]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from circuitspec.engine import kernels
+from circuitspec.engine.apart import apart
 from circuitspec.engine.runs import Touched
 from circuitspec.language.nodes import Channel
 from circuitspec.model.weights import Weights
@@ -56,16 +57,18 @@ class Edits:
             value = torch.where(mask[..., None], new, value)
         return value
 
-    def compare(self, mask: Tensor, new: Tensor, old: Tensor) -> None:
+    def compare(
+        self, mask: Tensor, new: Tensor, old: Tensor, what: Literal["sent", "read"] = "sent"
+    ) -> None:
         """Count where values that are to be written differ from those of the run without them.
 
         That run is under the same knock-outs. Where nothing differs from it nothing differs in the
         intervened run either: by induction over layers both are the same.
         """
-        differs = (new != old) & mask[..., None]
-        changed = int(differs.any(-1).sum())
-        largest = float((new - old).abs()[differs].max()) if changed else 0.0
-        self.touched += Touched(changed=changed, largest=largest)
+        sizes = torch.where(mask, apart(new, old, what), 0.0)
+        self.touched += Touched(
+            changed=int((sizes > 0).sum()), largest=float(sizes.max()) if sizes.numel() else 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

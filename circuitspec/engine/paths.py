@@ -130,7 +130,7 @@ def hold_receivers(
             mask = batch.union_mask(positions)
             _hold(edits, layer, channel, head.index, mask, new[channel])
             here = head.index
-            edits.compare(mask, new[channel][:, :, here], old[channel][:, :, here])
+            edits.compare(mask, new[channel][:, :, here], old[channel][:, :, here], "read")
         before = moved
         for head in heads:
             if head in senders:
@@ -144,7 +144,7 @@ def hold_receivers(
         for positions in receivers.get(mlp, {}).values():
             mask = batch.union_mask(positions)
             edits.mlp_inputs[layer] = Written(mask, read)
-            edits.compare(mask, read, clean.mid[layer])
+            edits.compare(mask, read, clean.mid[layer], "read")
         frozen = clean.mlps[layer]
         assert frozen is not None
         assert block.ln2 is not None
@@ -162,7 +162,7 @@ def hold_receivers(
             for positions in channels.values():
                 mask = batch.union_mask(positions)
                 edits.final = Written(mask, clean.final + moved)
-                edits.compare(mask, clean.final + moved, clean.final)
+                edits.compare(mask, clean.final + moved, clean.final, "read")
     return edits, written
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circuitspec.engine.apart import apart
 from circuitspec.engine.compiled.places import Padded, Place, padded, segment_place
 from circuitspec.engine.compiled.subject import Subject
 from circuitspec.engine.compiled.tables import Table
@@ -98,7 +99,7 @@ class Chunk:
         taken, own = new.rows(self.everywhere), old.rows(self.everywhere)
 
         def largest(values: Tensor, base: Tensor) -> Tensor:
-            return (values[taken] - base[own]).abs().amax(-1)
+            return apart(values[taken], base[own], "sent")
 
         columns = [largest(new.input, old.input)[:, None]]
         for layer in range(shape.n_layers):

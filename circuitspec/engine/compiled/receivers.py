@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from circuitspec.engine import kernels
+from circuitspec.engine.apart import apart
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.values import Values
 from circuitspec.engine.plan.by_paths import Held
@@ -34,7 +35,7 @@ def count_held(chunk: Chunk, graph: Graph, values: Values, held: Held) -> Touche
         new = base + values.rows([moved], place)[0]
         if channel in ("q", "k", "v"):
             new, base = (_projected(chunk, layer, channel, column, x) for x in (new, base))
-        sizes = (new - base).abs().amax(-1)
+        sizes = apart(new, base, "read")
         changed = int((sizes != 0).sum())
         total += Touched(
             written=place.count,
