@@ -1,6 +1,9 @@
 """The syntax tree: every statement of the language as a frozen record, names not yet resolved.
 
 Spans never take part in comparison, so two trees are equal when they say the same thing.
+
+Longer than other modules on purpose: the language's statements stand in one place, one record each
+with an example and nothing else, and whoever adds one sees all of them.
 """
 
 from __future__ import annotations

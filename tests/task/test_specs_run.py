@@ -26,8 +26,8 @@ REAL = {"gpt2": ("counting", "emails"), "attn-only-4l": ("docstring",)}
 @pytest.fixture(scope="module")
 def folder(bpe: TaskTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The task specs beside two random models: one with text, one with GPT-2's token ids."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch", reason="verify computes with torch")
+    transformers = pytest.importorskip("transformers", reason="it makes the random models")
     root = tmp_path_factory.mktemp("tasks")
     shutil.copytree(FOLDER, root, dirs_exist_ok=True)
     assert isinstance(bpe, FileTokenizer)
