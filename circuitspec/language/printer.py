@@ -238,8 +238,9 @@ def contents(block: Block) -> Sequence[s.Located]:
 
 
 def cells_or_none(statement: s.Located) -> list[Cell]:
-    """The cells of a statement, none where it is a block."""
-    return [] if is_block(statement) else cells(statement)
+    """The cells of a statement, none where it takes lines of its own: a block, or a docstring."""
+    documented = isinstance(statement, Block) and statement.doc is not None
+    return [] if documented or is_block(statement) else cells(statement)
 
 
 def heading(block: Block) -> str:

@@ -47,13 +47,11 @@ KINDS: tuple[Kind, ...] = ("nodes", "circuit", "edges", "all_but", "dense", "act
 
 
 def tries(examples: int) -> Callable[[Any], Any]:
-    """So many examples, the same ones every time, however slow the machine. Nothing is shrunk: that
-    takes minutes here, and a run prints as a record that can be cut down by hand."""
+    """So many examples, however slow the machine. Nothing is shrunk: that takes minutes here, and a
+    run prints as a record that can be cut down by hand."""
     return settings(
         max_examples=examples,
-        derandomize=True,
         deadline=None,
-        database=None,
         phases=(Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )

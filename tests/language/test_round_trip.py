@@ -24,6 +24,15 @@ def test_a_tree_prints_and_parses_back_to_itself(spec: s.SpecFile) -> None:
     assert to_text(again) == text
 
 
+@pytest.mark.parametrize("doc", ["", "what the paper says"])
+def test_a_docstring_within_one_short_line_is_kept(doc: str) -> None:
+    """The only statement of a block goes on the block's line, unless a docstring stands above it."""
+    text = f'circuitspec 1\n\nhypothesis H {{\n  """{doc}"""\n  task T\n}}\n'
+    spec, diagnostics = parse(text)
+    assert diagnostics == ()
+    assert to_text(spec) == text
+
+
 @QUICK
 @given(specs, st.integers(1, 60))
 def test_any_width_says_the_same(spec: s.SpecFile, width: int) -> None:
