@@ -228,6 +228,11 @@ class Claim:
     doc: str | None = None
     span: Span = field(default=NO_SPAN, compare=False, repr=False)
 
+    @property
+    def measures_the_model(self) -> bool:
+        """Whether nothing is changed: what is measured is the model as it is."""
+        return not (self.intervention or self.given or self.completeness or self.minimality)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:

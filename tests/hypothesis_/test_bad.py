@@ -607,9 +607,44 @@ CASES = [
                 "compared with itself",
                 "model.logit_diff",
             ),
+            ("agreement >= 1 - 1 ci 95", "1 - 1", "always holds", "choose"),
+            ("ratio <= 40 + 40 ci 95", "40 + 40", "is a fraction", "write `80%`"),
+            *(
+                (
+                    f"{requirement} ci 95",
+                    f"require {requirement} ci 95",
+                    "compared with itself",
+                    hint,
+                )
+                for requirement, hint in (
+                    ("model.logit_diff >= 50% * model.logit_diff", "`empty.logit_diff`"),
+                    ("logit_diff / logit_diff >= 1", "model.logit_diff"),
+                    ("logit_diff - logit_diff >= 0", "model.logit_diff"),
+                    ("logit_diff within 20% of 2 * logit_diff", "model.logit_diff"),
+                    ("agreement >= 80% * agreement", "a number"),
+                    ("attention(mover) >= 2 * attention(mover)", "another role"),
+                )
+            ),
             ("logit_diff within 0% of 3 ci 95", "0%", "no width", "within 20%"),
             ("logit_diff within 100% of 3 ci 95", "100%", "reaches down to 0", "within 20%"),
         )
+    ),
+    Bad(
+        code="H052",
+        old=CLAIM,
+        new="  expect s { require logit_diff >= 50% * model.logit_diff ci 95 }\n" + CLAIM,
+        at="require logit_diff >= 50% * model.logit_diff ci 95",
+        says="nothing is changed in the model",
+        hint="ablate complement",
+    ),
+    Bad(
+        code="H057",
+        old="require logit_diff <= 50% * model.logit_diff",
+        new="require logit_diff <= 50 * model.logit_diff",
+        at="50",
+        says="is 5000% of `model.logit_diff`",
+        hint="`50% * model.logit_diff`",
+        severity=WARNING,
     ),
     Bad(
         code="H053",
@@ -689,6 +724,21 @@ def _text(bad: Bad) -> str:
 
 def test_the_good_spec_is_good() -> None:
     assert findings(GOOD, GPT2) == ()
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "logit_diff >= 2 * model.logit_diff",
+        "logit_diff - model.logit_diff <= 10% * model.logit_diff",
+        "logit_diff <= logit_diff / model.logit_diff",
+        "effect(mover) >= 2 * effect(dup)",
+        "logit_diff >= 0 * model.logit_diff",
+    ],
+)
+def test_what_arithmetic_cannot_settle_is_left_to_the_run(requirement: str) -> None:
+    claim = f"  expect s under paper {{ ablate dup require {requirement} ci 95 }}\n"
+    assert findings(GOOD.replace(CLAIM, claim + CLAIM)) == ()
 
 
 def test_a_role_that_is_kept_is_noted() -> None:

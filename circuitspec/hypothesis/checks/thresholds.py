@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from circuitspec.hypothesis.checks.rule import Findings
+from circuitspec.hypothesis.checks.sides import bound_of, weighted
 from circuitspec.hypothesis.checks.spans import parts, requirements
-from circuitspec.hypothesis.measures import PREFIXES, scale_of
+from circuitspec.hypothesis.measures import scale_of
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo
 from circuitspec.hypothesis.text import expression_text
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Diagnostic, Span
-from circuitspec.language.syntax import Expr
 
 NAME = "threshold-without-meaning"
 CODE = "H052"
 
-_FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
-
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
     """At most one finding a requirement and part of it: sides, bound, tolerance."""
+    idle = {claim.name for claim in hypothesis.claims if claim.measures_the_model}
     found: list[Diagnostic] = []
-    for _, require in requirements(hypothesis):
-        found += _sides(require) or _bound(require)
+    for claim, require in requirements(hypothesis):
+        found += _sides(require, info.metrics, idle=claim.name.text in idle) or _bound(require)
         found += _tolerance(require)
     return tuple(found)
 
@@ -32,7 +33,10 @@ def _say(message: str, span: Span, hint: str) -> list[Diagnostic]:
     return [Diagnostic(code=CODE, message=message, span=span, hint=hint)]
 
 
-def _sides(require: syntax.Require) -> list[Diagnostic]:
+def _sides(
+    require: syntax.Require, metrics: Mapping[str, object], *, idle: bool
+) -> list[Diagnostic]:
+    """Nothing measured, or one measure on both sides: `idle` claims have the model's run alone."""
     sides = (require.left, require.right)
     if not any(isinstance(p, syntax.Ref | syntax.Call) for side in sides for p in parts(side)):
         return _say(
@@ -40,37 +44,35 @@ def _sides(require: syntax.Require) -> list[Diagnostic]:
             require.span,
             "name a metric or a measure: `require logit_diff >= 1.0 ci 95`",
         )
-    if require.left == require.right:
-        text = expression_text(require.left)
-        run, dot, measure = text.partition(".")
-        bare = measure if dot and run in PREFIXES else text
-        others = [f"`{name}.{bare}`" for name in ("model", "empty") if name != run or not dot]
+    same_as = {name: f"model.{name}" for name in metrics} if idle else {}
+    sums = [weighted(side, same_as) for side in sides]
+    measures = {name for total in sums if total is not None for name in total.weights}
+    itself = require.left == require.right or (
+        None not in sums and (not measures or all(t and {*t.weights} == measures for t in sums))
+    )
+    if not itself or len(measures) > 1:
+        return []
+    written = next(p for p in parts(require.left) if isinstance(p, syntax.Ref | syntax.Call))
+    text = expression_text(written)
+    if text in same_as and expression_text(require.left) != expression_text(require.right):
         return _say(
-            f"`{text}` is compared with itself",
+            f"nothing is changed in the model: `{text}` is `model.{text}` here",
             require.span,
-            f"compare it with another run: {', '.join(others)}",
+            "add what is done: `ablate complement`, `patch ...`, `scrub ...`",
         )
-    return []
-
-
-def _number(expression: Expr) -> float | None:
-    match expression:
-        case syntax.Number():
-            return expression.value
-        case syntax.Unary(operand=syntax.Number() as number):
-            return -number.value
-        case _:
-            return None
+    run, _, measure = text.rpartition(".")
+    hint = "compare it with a number, or with that of another role"
+    if measure in metrics:
+        others = [f"`{name}.{measure}`" for name in ("model", "empty") if name != run]
+        hint = f"compare it with another run: {', '.join(others)}"
+    return _say(f"`{text}` is compared with itself", require.span, hint)
 
 
 def _bound(require: syntax.Require) -> list[Diagnostic]:
-    measure, operator, limit = require.left, str(require.operator), require.right
-    value = _number(limit)
-    if value is None:
-        measure, limit = require.right, require.left
-        operator, value = _FLIPPED.get(operator, operator), _number(limit)
-    if value is None:
+    bound = bound_of(require)
+    if bound is None:
         return []
+    measure, operator, limit, value = bound.measure, bound.operator, bound.limit, bound.value
     scale, text = scale_of(measure), expression_text(measure)
     written = expression_text(limit)
     if scale == "any":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from circuitspec.hypothesis.checks.rule import Findings
-from circuitspec.hypothesis.checks.spans import requirements
+from circuitspec.hypothesis.checks.sides import bound_of
+from circuitspec.hypothesis.checks.spans import parts, requirements
 from circuitspec.hypothesis.measures import scale_of
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.shape import ModelShape
@@ -11,7 +12,6 @@ from circuitspec.hypothesis.task_text import TaskInfo
 from circuitspec.hypothesis.text import expression_text
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Diagnostic, Severity, Span
-from circuitspec.language.syntax import Expr
 
 NAME = "weak-requirement"
 CODE = "H057"
@@ -23,9 +23,10 @@ LEAST_CONFIDENCE = 80.0
 FAR = 100.0
 """Logits and nats. No mean of them in a language model is as far from zero."""
 LARGEST_FRACTION = 1.5
+MOST_TIMES = 10.0
+"""A run that has ten times another's metric is rarer than a percent sign forgotten."""
 
 _FRACTIONS = frozenset({"ratio", "recovered", "scrub_recovered"})
-_FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
@@ -34,6 +35,7 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
     for claim, require in requirements(hypothesis):
         if not claim.refuted:
             found += _bound(require)
+            found += _multiples(require)
         found += _band(require)
         found += _confidence(require)
     return tuple(found)
@@ -67,11 +69,11 @@ def _confidence(require: syntax.Require) -> list[Diagnostic]:
 
 
 def _bound(require: syntax.Require) -> list[Diagnostic]:
-    measure, operator, limit = require.left, str(require.operator), require.right
-    if _number(limit) is None:
-        measure, limit, operator = require.right, require.left, _FLIPPED.get(operator, operator)
-    value = _number(limit)
-    if value is None or operator not in _FLIPPED or scale_of(measure) != "any":
+    bound = bound_of(require)
+    if bound is None or scale_of(bound.measure) != "any":
+        return []
+    measure, operator, limit, value = bound.measure, bound.operator, bound.limit, bound.value
+    if operator not in ("<", "<=", ">", ">="):
         return []
     below = operator in (">=", ">")
     name = measure.name if isinstance(measure, syntax.Ref) else ""
@@ -90,11 +92,22 @@ def _bound(require: syntax.Require) -> list[Diagnostic]:
     )
 
 
-def _number(expression: Expr) -> float | None:
-    match expression:
-        case syntax.Number():
-            return expression.value
-        case syntax.Unary(operand=syntax.Number() as number):
-            return -number.value
-        case _:
-            return None
+def _multiples(require: syntax.Require) -> list[Diagnostic]:
+    """`50 * model.x` where `50%` must have been meant."""
+    found = []
+    for side in (require.left, require.right):
+        for part in parts(side):
+            match part:
+                case syntax.Binary(
+                    operator="*",
+                    left=syntax.Number(percent=False) as factor,
+                    right=syntax.Ref() as of,
+                ) if factor.value >= MOST_TIMES:
+                    found += _warn(
+                        f"`{expression_text(part)}` is {factor.value * 100:g}% of `{of.name}`",
+                        factor.span,
+                        f"is a `%` missing? `{factor.text}% * {of.name}`",
+                    )
+                case _:
+                    pass
+    return found
