@@ -30,8 +30,19 @@ def read_arm(
     Bare names are of the intervened run. `error` is |m_i(run) − m_i(M)| a prompt, of the task's
     metric (`error(metric)` where it has several).
     """
-    series: dict[str, Series] = {}
+    series = _of_metrics(context, runs, model)
     parts: dict[str, tuple[str, ...]] = {}
+    for call in calls(claim):
+        for key, found in read_call(call, claim, context, runs).items():
+            series[key] = found.series
+            if found.parts:
+                parts[key] = found.parts
+    return Arm(name=name, series=series, parts=parts, touched=touched)
+
+
+def _of_metrics(context: Context, runs: Sequence[Readings], model: Readings) -> dict[str, Series]:
+    """What every run is read for: its metrics, and how closely they follow the model's."""
+    series: dict[str, Series] = {}
     for metric in context.metrics:
         own = averaged(runs, metric)
         reference = model.metrics[metric]
@@ -46,12 +57,7 @@ def read_arm(
             series[f"model.accuracy({metric})"] = accuracy(context, model, context.metrics[metric])
         if all(r.kl for r in runs):
             series[f"kl({metric})"] = Series(values=np.mean([r.kl[metric] for r in runs], axis=0))
-    for call in calls(claim):
-        for key, found in read_call(call, claim, context, runs).items():
-            series[key] = found.series
-            if found.parts:
-                parts[key] = found.parts
-    return Arm(name=name, series=series, parts=parts, touched=touched)
+    return series
 
 
 def _accuracy(context: Context, runs: Sequence[Readings], metric: str) -> Series:
@@ -65,6 +71,16 @@ def owned(arm: Arm, owner: str, context: Context, runs: Sequence[Readings]) -> A
         f"{owner}.{metric}": Series(values=averaged(runs, metric)) for metric in context.metrics
     }
     return replace(arm, series={**arm.series, **extra})
+
+
+def empty_arm(arm: Arm, context: Context, runs: Sequence[Readings], model: Readings) -> Arm:
+    """A faithfulness claim's `arm` with the empty circuit in the circuit's place.
+
+    Without what is read off the circuit's own inside (attention and the like).
+    """
+    others = {name: series for name, series in arm.series.items() if "." in name}
+    empty = Arm(name="empty", series={**others, **_of_metrics(context, runs, model)})
+    return owned(empty, "circuit", context, runs)
 
 
 def total_touched(runs: Sequence[Readings]) -> Touched:

@@ -131,14 +131,19 @@ def measure(claim: Claim, context: Context, ablation: Ablation, arm: Arm) -> Map
 
 
 def note(controls: Mapping[str, Any]) -> tuple[str, ...]:
-    """For people: how many random circuits do as well, where any does."""
+    """For people: what other circuits give, and how many random ones do as well."""
     found = []
     for metric, entry in controls.items():
-        for kind in KINDS:
-            if entry.get(kind, {}).get("closer"):
-                each = entry[kind]
-                found.append(
-                    f"{each['closer']} of {each['n']} random circuits of the {kind} are as near to "
-                    f"the model's {metric} as this one"
-                )
+        drawn = {kind: entry[kind] for kind in KINDS if entry.get(kind, {}).get("n")}
+        beside = [f"{metric} of the empty circuit {entry['empty']:.3g}"]
+        for kind, each in drawn.items():
+            low, high = min(each[metric]), max(each[metric])
+            beside.append(f"of {each['n']} random ones of the {kind} {low:.3g} to {high:.3g}")
+        found.append(", ".join(beside))
+        found += [
+            f"{each['closer']} of {each['n']} random circuits of the {kind} are as near to "
+            f"the model's {metric} as this one"
+            for kind, each in drawn.items()
+            if each["closer"]
+        ]
     return tuple(found)

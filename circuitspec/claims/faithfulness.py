@@ -19,6 +19,7 @@ from typing import Any
 
 from circuitspec.claims import controls
 from circuitspec.claims.arms import (
+    empty_arm,
     numbers,
     owned,
     read_arm,
@@ -47,7 +48,7 @@ def _runs(claim: Claim, context: Context) -> tuple[tuple[Run, ...], ...]:
         with_readings(run, claim, context)
         for run in context.circuit_runs(ablation, given=given, detail=True)
     )
-    empty = context.circuit_runs(ablation, given=given, empty=True)
+    empty = context.circuit_runs(ablation, given=given, empty=True, detail=True)
     without = context.complement_runs(ablation, given=given)
     return (context.model_run(claim),), circuit, empty, without
 
@@ -64,6 +65,7 @@ def measure(claim: Claim, context: Context) -> Measured:
     return Measured(
         kind="faithfulness",
         arms=(arm,),
+        empty=empty_arm(arm, context, empty, model),
         numbers=figures,
         draws=context.draws(claim.ablation),
         notes=(*_untouched(arm, context), *controls.note(figures.get("controls", {}))),

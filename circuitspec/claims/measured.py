@@ -83,11 +83,13 @@ class Measured:
     `kind` is the claim's: faithfulness, knockout, activation_patching, path_patching, scrubbing,
     completeness, minimality, model. `numbers` are the plain figures for the result, unrounded;
     `draws` what was drawn to get them. `drawn`: sets and effects rest on such draws, so that they
-    are a sample even where the task's prompts are enumerated.
+    are a sample even where the task's prompts are enumerated. `empty` is what the empty circuit
+    gives in place of a faithfulness claim's arm: a requirement that it meets too says little.
     """
 
     kind: str
     arms: tuple[Arm, ...]
+    empty: Arm | None = None
     sets: tuple[SetRow, ...] = ()
     effects: tuple[EffectRow, ...] = ()
     numbers: Mapping[str, Any] = field(default_factory=dict)

@@ -35,7 +35,8 @@ def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
     ruled = requirements(claim, measured, facts)
     if measured.kind == "faithfulness":
         numbers = {**measured.numbers, "tests": _tests(measured, facts)}
-        measured = replace(measured, numbers=numbers)
+        notes = (*_met_by_nothing(claim, measured, facts, ruled), *measured.notes)
+        measured = replace(measured, numbers=numbers, notes=notes)
     return concluded(claim, measured, ruled)
 
 
@@ -65,6 +66,27 @@ def _tests(measured: Measured, facts: Facts) -> dict[str, Any]:
             for r in results
         }
     return found
+
+
+def _met_by_nothing(
+    claim: Claim, measured: Measured, facts: Facts, ruled: Sequence[Ruled]
+) -> tuple[str, ...]:
+    """For people: the requirements that the empty circuit meets as well."""
+    empty = measured.empty
+    if empty is None:
+        return ()
+    held = {each.result.text for each in ruled if each.verdict == "holds"}
+    met = [
+        requirement.text
+        for requirement in claim.requirements
+        if requirement.text in held
+        and not requirement.each
+        and _judge_one(claim, requirement, measured, empty, facts, {}, None)[0].verdict == "holds"
+    ]
+    return tuple(
+        f"the empty circuit meets `{text}` too: that it holds says nothing of this circuit"
+        for text in met
+    )
 
 
 def judge_until_decided(

@@ -84,6 +84,33 @@ def test_a_circuit_that_random_ones_match_says_so() -> None:
     assert controls["same layers"]["closer"] == expected < 5
 
 
+@pytest.mark.parametrize(
+    ("bound", "met"),
+    [
+        ("logit_diff >= -1", True),
+        ("logit_diff >= 1", False),
+        ("recovered >= 50%", False),
+        ("circuit.logit_diff >= -1", True),
+        ("logit_diff >= 1% * empty.logit_diff", True),
+    ],
+)
+def test_a_requirement_that_the_empty_circuit_meets_is_told(bound: str, met: bool) -> None:
+    claim = f"expect c under zeroed {{ ablate complement require {bound} accept blind }}"
+    result = hand_world("role adders = a0.h0, a0.h1, a0.h2 @ END", claim).judged("c").result
+    assert result.verdict == "holds"
+    told = [note for note in result.notes if note.startswith("the empty circuit meets")]
+    assert bool(told) == met
+    assert all(bound in note for note in told)
+
+
+def test_what_stands_beside_the_circuit_is_told() -> None:
+    claim = "expect c under zeroed { ablate complement require logit_diff >= 1 }"
+    result = hand_world("role adders = a0.h0, a0.h1, a0.h2 @ END", claim).judged("c").result
+    (told,) = [note for note in result.notes if note.startswith("logit_diff of the empty circuit")]
+    values = result.measures["controls"]["logit_diff"]["same layers"]["logit_diff"]
+    assert f"5 random ones of the same layers {min(values):.3g} to {max(values):.3g}" in told
+
+
 def test_controls_can_be_left_out() -> None:
     place = faithful(NODES)
     context = replace(place.context, controls=0)
