@@ -157,11 +157,13 @@ def _candidates(
 
 def _edges(statements: tuple[EdgeStatement, ...]) -> tuple[tuple[CutSet, tuple[CutSet, ...]], ...]:
     """Every declared edge, K the other edges between its sender's and its receiver's role."""
+    bundles: dict[str, set[Edge]] = {}
+    for part in statements:  # those of a pair of roles may be written out over several lines
+        bundles.setdefault(f"{part.sender} -> {part.receiver}", set()).update(part.edges)
     found: dict[Edge, tuple[CutSet, tuple[CutSet, ...]]] = {}
-    for part in statements:
-        bundle = f"{part.sender} -> {part.receiver}"
-        for edge in part.edges:
-            rest = frozenset(part.edges) - {edge}
+    for bundle, edges in sorted(bundles.items()):
+        for edge in edges:
+            rest = frozenset(edges) - {edge}
             name = f"{bundle} without {edge}" if rest else "nothing"
             given = CutSet(name=name, elements=frozenset(), edges=rest)
             unit = CutSet(name=str(edge), elements=frozenset(), edges=frozenset({edge}))

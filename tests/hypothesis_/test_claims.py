@@ -251,6 +251,18 @@ def test_units_are_heads_nodes_roles_or_edges() -> None:
         assert edge not in rest.edges
 
 
+def test_edges_of_two_roles_are_one_bundle_however_they_are_written() -> None:
+    text = GOOD.replace("ablate by nodes", "ablate by edges")
+    text = text.replace(
+        PLACE, "  expect new under paper { each edge require effect >= 1 ci 95 }\n" + PLACE
+    )
+    apart = text.replace("edge dup -> inhibit.kv", "edge dup -> inhibit.k\n  edge dup -> inhibit.v")
+    assert apart != text
+    together, split = (claim(one(each), "new").minimality for each in (text, apart))
+    assert together is not None
+    assert together == split
+
+
 def test_kept_nodes_are_in_no_k() -> None:
     table = candidates("each node", "role mlp_role = m0, m1 @ END", "keep a0.h2 @ S2")
     assert "m0" not in table
