@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from proving.machine import Array
+from proving.scrub import is_told_apart, scrub
 from proving.story import Edge, Role, Story
 from proving.world import Ablation, Elements, World
 
@@ -19,6 +20,9 @@ ENOUGH = 0.2
 
 MANY = 20
 """Stories with more declared edges than this have no claim on every edge."""
+
+SCRUB_DRAWS = 16
+"""Draws a prompt in a claim that scrubs."""
 
 Unit = Literal["of model", "plain"]
 Over = Literal["one", "each", "largest size", "smallest size"]
@@ -33,6 +37,7 @@ class Figure:
     several: each must pass, or the size of the largest or smallest counts. `blind`: a faithfulness
     claim on a mean, with agreement below one half or the mean error above half of the model's.
     `still`: some intervention leaves the metric of every prompt as it was, as inert ones do.
+    `error`: the standard error of a value that is a mean over draws, 0 of one that is exact.
     """
 
     parts: tuple[Array, ...]
@@ -40,6 +45,7 @@ class Figure:
     over: Over = "one"
     blind: bool = False
     still: bool = False
+    error: float = 0.0
 
     def value(self, operator: str) -> float:
         """The number that `operator` compares."""
@@ -116,6 +122,7 @@ class Claims:
             yield from self.paths(baseline)
             yield from self.restored(baseline)
         yield from self.readings()
+        yield from self.scrubs()
 
     def ablations(self) -> Iterator[Ablation]:
         """Every way of cutting that these claims use."""
@@ -392,3 +399,34 @@ class Claims:
     def _attribution(self, role: Role) -> Figure:
         parts = [self.world.attribution(node) for node in role.nodes]
         return Figure(parts=(np.asarray(np.sum(parts, axis=0)),), under=self.model)
+
+    # ── scrubbing ────────────────────────────────────────────────────────────────────────────────
+
+    def scrubs(self) -> Iterator[tuple[Claim, Figured]]:
+        """Causal scrubbing of all that is carried."""
+        if not is_told_apart(self.story):
+            return
+        measures: tuple[tuple[str, Unit], ...] = (
+            ("scrub_recovered", "plain"),
+            ("logit_diff", "of model"),
+        )
+        for left, unit in measures:
+            claim = Claim(
+                kind="scrubbing",
+                key=f"scrub {left}",
+                actions=(f"scrub over task draws {SCRUB_DRAWS}",),
+                left=left,
+                unit=unit,
+            )
+            yield claim, partial(self._scrub, left)
+
+    def _scrub(self, left: str) -> Figure | None:
+        found = scrub(self.world, self.story)
+        if left == "logit_diff":
+            parts, under = found.scrubbed, self.model
+        else:
+            parts, under = found.scrubbed - found.random, self.model - found.random
+        size = abs(float(under.mean()))
+        if size < ENOUGH * abs(self.model.mean()):
+            return None
+        return Figure(parts=(parts,), under=under, error=found.error / size)

@@ -19,6 +19,12 @@ from proving.mutations import Mutant, mutants
 from proving.story import Story
 
 DELTA = 0.02
+DRAWN = (6.0, 12.0)
+"""How far off the thresholds of scrubs lie, in δ."""
+
+SURE = 6.0
+"""A claim is labelled if its threshold is so many standard errors from the value."""
+
 SHARES = ("agreement", "attention", "each attention")
 
 
@@ -30,7 +36,7 @@ class Labelled:
     the claim is true of the population; `distance` from value to threshold in δ. `blind`: where the
     claim is true, the program is to say that its figure means nothing; `still`: it may say that an
     intervention is inert. `contrast` is the same comparison as a difference, in the metric's units,
-    by size.
+    by size. `drawn`: the figure rests on random draws.
     """
 
     machine: str
@@ -47,6 +53,7 @@ class Labelled:
     blind: bool
     still: bool
     contrast: float
+    drawn: bool
 
     @property
     def label(self) -> str:
@@ -94,7 +101,7 @@ def hypotheses(entry: Entry, *, stories: int, claims: int, seed: int = 0) -> Ite
     """Mutants of an entry: kinds take turns, `stories` in all, up to `claims` claims each."""
     random = Random(f"{seed}/{entry.name}")
     by_kind: dict[str, list[Mutant]] = {}
-    for mutant in mutants(entry.story, entry.world.machine, entry.world.task.labels):
+    for mutant in mutants(entry.story, entry.world.machine, entry.world.task):
         by_kind.setdefault(mutant.kind, []).append(mutant)
     for listed in by_kind.values():
         random.shuffle(listed)
@@ -118,7 +125,7 @@ def hypotheses(entry: Entry, *, stories: int, claims: int, seed: int = 0) -> Ite
 
 def refused(entry: Entry) -> Iterator[Mutant]:
     """Mutants that cannot be said: a sender that its receiver never meets, or an edge backwards."""
-    for mutant in mutants(entry.story, entry.world.machine, entry.world.task.labels):
+    for mutant in mutants(entry.story, entry.world.machine, entry.world.task):
         if not _sayable(mutant.story):
             yield mutant
 
@@ -176,7 +183,9 @@ def _threshold(
 ) -> tuple[str, float]:
     """An operator and a threshold near the mutant's value, false of it two times in three."""
     where = random.random()
-    if where < 0.72:
+    if figure.error:  # what is drawn has an interval even if all prompts are listed
+        away = random.uniform(*DRAWN)
+    elif where < 0.72:
         away = random.uniform(1.05, 1.95)
     elif where < 0.80:
         away = random.uniform(0.1, 0.9)
@@ -224,6 +233,8 @@ def _labelled(
         return None
     if claim.left in ("kl", "error", "incompleteness", "effect") and threshold < 0.005:
         return None
+    if abs(room) < SURE * figure.error:
+        return None
     name = f"c{number}"
     under = 1.0 if figure.under is None else abs(float(figure.under.mean()))
     return Labelled(
@@ -241,6 +252,7 @@ def _labelled(
         blind=figure.blind,
         still=figure.still,
         contrast=abs(room) * under,
+        drawn=figure.error > 0,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from proving.exact import depth, senders
 from proving.machine import Machine
 from proving.story import EdgeLine, Role, Story
+from proving.task import Task
 
 KINDS = (
     "head dropped",
@@ -20,6 +21,7 @@ KINDS = (
     "edge from another role",
     "role at the wrong token",
     "wrong token attended",
+    "feature swapped",
 )
 
 
@@ -32,7 +34,7 @@ class Mutant:
     story: Story
 
 
-def mutants(story: Story, machine: Machine, labels: tuple[str, ...]) -> Iterator[Mutant]:
+def mutants(story: Story, machine: Machine, task: Task) -> Iterator[Mutant]:
     """Every single change of each kind."""
     for maker in (
         _dropped,
@@ -45,8 +47,9 @@ def mutants(story: Story, machine: Machine, labels: tuple[str, ...]) -> Iterator
         _elsewhere,
     ):
         yield from maker(story, machine)
-    yield from _wrong_token(story, labels)
-    yield from _wrong_key(story, labels)
+    yield from _wrong_token(story, task.labels)
+    yield from _wrong_key(story, task.labels)
+    yield from _wrong_feature(story, task.features)
 
 
 def _with_role(story: Story, name: str, role: Role) -> Story:
@@ -230,3 +233,13 @@ def _wrong_key(story: Story, labels: tuple[str, ...]) -> Iterator[Mutant]:
             changed = _with_role(story, name, replace(role, keys=keys))
             what = f"{name} attends {', '.join(keys)}"
             yield Mutant(kind="wrong token attended", what=what, story=changed)
+
+
+def _wrong_feature(story: Story, features: tuple[str, ...]) -> Iterator[Mutant]:
+    """A role that carries something else, or of several features one less."""
+    for name, role in story.roles.items():
+        others = [(feature,) for feature in features if (feature,) != role.carries]
+        for carries in others if role.carries else ():
+            changed = _with_role(story, name, replace(role, carries=carries))
+            what = f"{name} carries {', '.join(carries)}"
+            yield Mutant(kind="feature swapped", what=what, story=changed)

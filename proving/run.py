@@ -81,7 +81,12 @@ def verdicts(
 
 
 def _agrees(claim: Labelled, rows: Sequence[RequirementResult]) -> bool | None:
-    """Whether one of the requirement's contrasts is as far from its threshold as is known."""
+    """Whether one of the requirement's contrasts is as far from its threshold as is known.
+
+    None where there is none, or where another seed's draws would give another figure.
+    """
+    if claim.drawn:
+        return None
     gaps = []
     for row in rows:
         for contrast in row.contrasts:

@@ -14,11 +14,12 @@ from proving.exact import depth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """Heads or MLPs at some positions; heads attend to `keys`."""
+    """Heads or MLPs at some positions; heads attend to `keys`. `carries`: features, as text."""
 
     nodes: tuple[str, ...]
     at: tuple[str, ...]
     keys: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
 
     def reads_at(self, channel: str) -> tuple[str, ...]:
         """Where its members read a channel."""
@@ -128,7 +129,9 @@ class Story:
         found = []
         for name, role in self.roles.items():
             attends = f" attends {', '.join(role.keys)}" if role.keys else ""
-            found.append(f"role {name} = {', '.join(role.nodes)} @ {', '.join(role.at)}{attends}")
+            carries = f" carries {', '.join(role.carries)}" if role.carries else ""
+            where = f"{', '.join(role.nodes)} @ {', '.join(role.at)}"
+            found.append(f"role {name} = {where}{attends}{carries}")
         if self.keep_mlps:
             found.append("keep mlps @ *")
         for line in self.lines:

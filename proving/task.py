@@ -30,18 +30,24 @@ class Prompt:
     wrong: int
     other: Mapping[str, tuple[int, ...]]
 
+    def index(self, label: str) -> int:
+        """Where a label stands; END is the last token."""
+        return len(self.tokens) - 1 if label == "END" else self.at[label]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task: its statements for a spec, without `sample`, and its whole population.
 
-    `labels` are the positions that a hypothesis may name. The metric is `logit_diff`.
+    `labels` are the positions that a hypothesis may name. The metric is `logit_diff`. `answer` is
+    an expression of the spec that has a value for each right answer, if there is one.
     """
 
     name: str
     text: str
     prompts: tuple[Prompt, ...]
     labels: tuple[str, ...]
+    answer: str = ""
 
     @property
     def tokens(self) -> Tokens:
@@ -75,15 +81,42 @@ class Task:
 
     def index(self, label: str) -> Tokens:
         """Where a label stands, by prompt."""
-        last = len(self.prompts[0].tokens) - 1
-        return np.array([last if label == "END" else p.at[label] for p in self.prompts])
+        return np.array([p.index(label) for p in self.prompts])
 
     def metric(self, logits: Array) -> Array:
-        """logit(right) − logit(wrong) at END: [n]."""
-        rows, last = np.arange(len(self.prompts)), logits[:, -1]
-        right = np.array([p.right for p in self.prompts])
-        wrong = np.array([p.wrong for p in self.prompts])
-        return np.asarray(last[rows, right] - last[rows, wrong])
+        """logit(right) − logit(wrong) at END of all prompts: [n]."""
+        return self.score(logits[:, -1], np.arange(len(self.prompts)))
+
+    def score(self, logits: Array, rows: Tokens) -> Array:
+        """The metric of logits [rows, vocab] against the answers of some prompts: [rows]."""
+        right, wrong = (
+            np.array([getattr(p, side) for p in self.prompts])[rows] for side in ("right", "wrong")
+        )
+        each = np.arange(len(rows))
+        return np.asarray(logits[each, right] - logits[each, wrong])
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What a role can be said to carry, as a spec writes it."""
+        found = [f"{of}({label})" for of in ("token", "position") for label in self.labels]
+        found += ["template"] if len(self.templates) > 1 else []
+        return (*found, *([self.answer] if self.answer else []))
+
+    def classes(self, features: tuple[str, ...]) -> Tokens:
+        """The number of every prompt's class: those that agree on all features share one."""
+        values = [tuple(self._value(f, n) for f in features) for n in range(len(self.prompts))]
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        return np.array([numbers[value] for value in values])
+
+    def _value(self, feature: str, row: int) -> object:
+        prompt = self.prompts[row]
+        if feature == "template":
+            return prompt.template
+        if feature == self.answer:
+            return prompt.right
+        of, _, label = feature.rstrip(")").partition("(")
+        at = prompt.index(label)
+        return prompt.tokens[at] if of == "token" else at
 
     def over_template(self, values: Array) -> Array:
         """Every prompt's value [n, ...] exchanged for the mean over its template."""

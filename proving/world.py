@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,12 @@ class World:
     _whole: dict[str, Forward] = field(default_factory=dict)
     _runs: dict[object, Array] = field(default_factory=dict)
     _values: dict[object, Values] = field(default_factory=dict)
+
+    def once(self, key: object, make: Callable[[], Array]) -> Array:
+        """What `make` makes, remembered under a key."""
+        if key not in self._runs:
+            self._runs[key] = make()
+        return self._runs[key]
 
     def clean(self) -> Forward:
         """The model on the population."""

@@ -90,14 +90,19 @@ def task() -> Task:
             "baseline zeroed = set(D = 0)",
         ]
     )
-    return Task(name="duplicates", text=text, prompts=tuple(prompts), labels=LABELS)
+    return Task(name="duplicates", text=text, prompts=tuple(prompts), labels=LABELS, answer="RIGHT")
 
 
 def story() -> Story:
     """What the machine does."""
     return Story(
         roles={
-            "duplicate": Role(nodes=("a0.h0", "a0.h1"), at=("END",), keys=("START", "A", "B", "C"))
+            "duplicate": Role(
+                nodes=("a0.h0", "a0.h1"),
+                at=("END",),
+                keys=("START", "A", "B", "C"),
+                carries=("RIGHT",),
+            )
         },
         lines=(
             EdgeLine(senders=("input",), receivers=("duplicate.qkv",)),

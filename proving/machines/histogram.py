@@ -94,7 +94,7 @@ def task() -> Task:
             "baseline zeroed = set(D = 0)",
         ]
     )
-    return Task(name="histogram", text=text, prompts=tuple(prompts), labels=LABELS)
+    return Task(name="histogram", text=text, prompts=tuple(prompts), labels=LABELS, answer="RIGHT")
 
 
 def story() -> Story:
@@ -102,9 +102,12 @@ def story() -> Story:
     return Story(
         roles={
             "share": Role(
-                nodes=("a0.h0", "a0.h1"), at=("END",), keys=("START", "A", "B", "C", "END")
+                nodes=("a0.h0", "a0.h1"),
+                at=("END",),
+                keys=("START", "A", "B", "C", "END"),
+                carries=("RIGHT",),
             ),
-            "hinges": Role(nodes=("m0",), at=("END",)),
+            "hinges": Role(nodes=("m0",), at=("END",), carries=("RIGHT",)),
         },
         lines=(
             EdgeLine(senders=("input",), receivers=("share.qkv",)),

@@ -114,8 +114,18 @@ def story() -> Story:
     """What the machine does."""
     return Story(
         roles={
-            "previous": Role(nodes=("a0.h0", "a0.h1"), at=("B",), keys=("A",)),
-            "induction": Role(nodes=("a1.h0", "a1.h1"), at=("END",), keys=("B",)),
+            "previous": Role(
+                nodes=("a0.h0", "a0.h1"),
+                at=("B",),
+                keys=("A",),
+                carries=("token(A)", "position(A)"),
+            ),
+            "induction": Role(
+                nodes=("a1.h0", "a1.h1"),
+                at=("END",),
+                keys=("B",),
+                carries=("token(B)", "position(B)"),
+            ),
         },
         lines=(
             EdgeLine(senders=("input",), receivers=("previous.qkv", "induction.qv")),

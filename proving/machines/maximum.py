@@ -67,13 +67,19 @@ def task() -> Task:
             "baseline lowered = set(A = 0)",
         ]
     )
-    return Task(name="maximum", text=text, prompts=tuple(prompts), labels=LABELS)
+    return Task(
+        name="maximum", text=text, prompts=tuple(prompts), labels=LABELS, answer="max(A, B, C)"
+    )
 
 
 def story() -> Story:
     """What the machine does."""
     return Story(
-        roles={"largest": Role(nodes=("a0.h0", "a0.h1"), at=("END",), keys=LABELS)},
+        roles={
+            "largest": Role(
+                nodes=("a0.h0", "a0.h1"), at=("END",), keys=LABELS, carries=("max(A, B, C)",)
+            )
+        },
         lines=(
             EdgeLine(senders=("input",), receivers=("largest.qkv",)),
             EdgeLine(senders=("largest",), receivers=("logits",)),

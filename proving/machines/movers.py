@@ -134,10 +134,16 @@ def task() -> Task:
 def story(*, mlps: bool = False) -> Story:
     """What the machine does."""
     roles = {
-        "duplicate": Role(nodes=("a0.h0", "a0.h1"), at=("S2",), keys=("S1",)),
-        "s_inhibition": Role(nodes=("a1.h0", "a1.h1"), at=("END",), keys=("S2",)),
-        "mover": Role(nodes=("a2.h0", "a2.h1"), at=("END",), keys=("IO", "S1")),
-        "negative": Role(nodes=("a2.h2",), at=("END",), keys=("IO", "S1")),
+        "duplicate": Role(
+            nodes=("a0.h0", "a0.h1"), at=("S2",), keys=("S1",), carries=("position(S1)",)
+        ),
+        "s_inhibition": Role(
+            nodes=("a1.h0", "a1.h1"), at=("END",), keys=("S2",), carries=("position(S1)",)
+        ),
+        "mover": Role(
+            nodes=("a2.h0", "a2.h1"), at=("END",), keys=("IO", "S1"), carries=("token(IO)",)
+        ),
+        "negative": Role(nodes=("a2.h2",), at=("END",), keys=("IO", "S1"), carries=("token(IO)",)),
     }
     inputs = ["duplicate.qkv", "s_inhibition.qk", "mover.qkv", "negative.qkv"]
     lines = [
@@ -145,7 +151,7 @@ def story(*, mlps: bool = False) -> Story:
         EdgeLine(senders=("mover", "negative"), receivers=("logits",)),
     ]
     if mlps:
-        roles["gate"] = Role(nodes=("m0",), at=("S2",))
+        roles["gate"] = Role(nodes=("m0",), at=("S2",), carries=("position(S1)",))
         inputs.append("gate.in")
         lines += [
             EdgeLine(senders=("duplicate",), receivers=("gate.in",)),

@@ -71,7 +71,11 @@ def task() -> Task:
 def story() -> Story:
     """What the machine does."""
     return Story(
-        roles={"previous": Role(nodes=("a0.h0", "a0.h1"), at=("END",), keys=("A",))},
+        roles={
+            "previous": Role(
+                nodes=("a0.h0", "a0.h1"), at=("END",), keys=("A",), carries=("token(A)",)
+            )
+        },
         lines=(
             EdgeLine(senders=("input",), receivers=("previous.qkv",)),
             EdgeLine(senders=("previous",), receivers=("logits",)),
