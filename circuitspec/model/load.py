@@ -107,7 +107,7 @@ def _from_directory(
     config = read_config(directory)
     reading = understand(config, source.name)
     found: tuple[Diagnostic, ...] = ()
-    if source.kind == "hooked":
+    if is_hooked(config):
         files = [hooked.weight_file(directory)]
         _could_hold(files, reading.shape)
         state = hooked.read_state(files[0])
