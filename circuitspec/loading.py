@@ -7,7 +7,7 @@ machine. What cannot be looked into is listed: a clean `check` never says more t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -80,13 +80,14 @@ def load_spec(
     text: str | None = None,
     prompts: Literal["all", "few", "none"] = "all",
     seed: int | None = None,
+    n: int | None = None,
 ) -> Loaded:
     """Everything that can be said of a spec without weights; never raises for what is wrong in it.
 
     `text` stands for the file's contents where it is not on disk (stdin, an unsaved buffer).
     `prompts`: drawing them finds what a list of words does not show. `few` draws enough of each set
-    for that, in a tenth of the time, and gives no task; `none` draws none. `seed` replaces the
-    spec's.
+    for that, in a tenth of the time, and gives no task; `none` draws none. `seed` and `n`, the
+    number of evaluation prompts, replace the spec's.
     """
     file = str(path)
     found: list[Diagnostic] = []
@@ -96,15 +97,17 @@ def load_spec(
         if has_errors(unreadable):
             return Loaded(path=file, tree=SpecFile(version=1), diagnostics=tuple(found))
     tree, mistakes = parse(text, file)
-    found += mistakes
     base_dir = Path(file).parent if file != STDIN else Path()
 
     from circuitspec.hypothesis.checks import check_all
     from circuitspec.hypothesis.checks.untested import check_all as untested
     from circuitspec.hypothesis.resolve import resolve
+    from circuitspec.hypothesis.unread import founded
 
     hypotheses, unresolved = resolve(tree, base_dir=base_dir)
     found += unresolved
+    if n is not None:
+        hypotheses = tuple(replace(h, task=sampling(h.task, n)) for h in hypotheses)
     unseen: list[str] = []
     shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if h.model}
     tasks = {}
@@ -115,8 +118,9 @@ def load_spec(
     ]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     found += check_all(hypotheses, shapes=known, base_dir=base_dir)
-    if not any(d.severity is not Severity.NOTE for d in found):
+    if not any(d.severity is not Severity.NOTE for d in (*mistakes, *found)):
         found += untested(hypotheses)  # of no interest beside mistakes
+    found = [*mistakes, *founded(found, tree, text, mistakes)]
     unique = tuple(dict.fromkeys(nearby(d, given=file) for d in found))
     return Loaded(
         path=file,
@@ -231,18 +235,26 @@ def most_prompts(hypotheses: Iterable[Hypothesis]) -> int | None:
 
 def sampling_few(task: Task) -> Task:
     """The same task with at most `FEW` prompts a set; whole populations become as many draws."""
-    statements = tuple(
-        replace(
+
+    def few(s: Sample) -> Sample:
+        return replace(
             s,
             evaluation=_at_most_few(s.evaluation),
             reference=None if s.reference is None else _at_most_few(s.reference),
             seed=0 if s.seed is None else s.seed,
         )
-        if isinstance(s, Sample)
-        else s
-        for s in task.statements or ()
-    )
-    return replace(task, statements=statements)
+
+    return _resampled(task, few)
+
+
+def sampling(task: Task, n: int) -> Task:
+    """The same task with `n` evaluation prompts; what means are taken over stays as it is."""
+    return _resampled(task, lambda s: replace(s, evaluation=Count(number=n), seed=s.seed or 0))
+
+
+def _resampled(task: Task, change: Callable[[Sample], Sample]) -> Task:
+    statements = (change(s) if isinstance(s, Sample) else s for s in task.statements or ())
+    return replace(task, statements=tuple(statements))
 
 
 def _at_most_few(count: Count | str) -> Count:

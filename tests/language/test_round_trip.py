@@ -26,7 +26,7 @@ def test_a_tree_prints_and_parses_back_to_itself(spec: s.SpecFile) -> None:
 
 @pytest.mark.parametrize("doc", ["", "what the paper says"])
 def test_a_docstring_within_one_short_line_is_kept(doc: str) -> None:
-    """The only statement of a block goes on the block's line, unless a docstring stands above it."""
+    """The only statement goes on the block's line, unless a docstring stands above it."""
     text = f'circuitspec 1\n\nhypothesis H {{\n  """{doc}"""\n  task T\n}}\n'
     spec, diagnostics = parse(text)
     assert diagnostics == ()
