@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from circuitspec.loading import (
     names_used,
     task_tokenizer,
 )
-from circuitspec.model.load import LoadedModel, load
+from circuitspec.model.load import LoadedModel, Loader, load
 from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.build import build
 from circuitspec.task.records import PromptSet, TaskData
@@ -50,12 +50,13 @@ Vary = Callable[[Claim, TaskData], Iterable[Claim]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is not in the spec. Only `only`, `seed` and `dtype` can change what is decided.
+    """What is not in the spec. Only `only`, `seed`, `n` and `dtype` can change what is decided.
 
     `only` picks claims or hypotheses by name (`claim`, `hypothesis`, `hypothesis.claim`).
     `batch_size` is prompts at once, `replicate` the number of further seeds, `audit` compares every
     intervention with the slow path through hooks instead of a sample. `controls`: how many random
-    circuits of each kind a faithfulness claim is set against.
+    circuits of each kind a faithfulness claim is set against. `n`: how many evaluation prompts in
+    place of each task's own; claims that sample until decided keep theirs.
     """
 
     only: tuple[str, ...] = ()
@@ -65,11 +66,12 @@ class Options:
     replicate: int = 0
     audit: bool = False
     seed: int | None = None
+    n: int | None = None
     controls: int = CONTROLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class Job:
     """One hypothesis with everything it is verified on."""
 
     hypothesis: Hypothesis
@@ -80,10 +82,11 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Decided:
-    """One hypothesis decided on one engine."""
+class Decided:
+    """One hypothesis decided on one engine; `measured` by claim, but for those until decided."""
 
     result: HypothesisResult
+    measured: Mapping[str, Measured]
     close: bool
     forwards: float
     batch_size: int
@@ -95,16 +98,18 @@ def verify(
     options: Options | None = None,
     progress: Progress | None = None,
     vary: Vary | None = None,
+    loader: Loader = load,
 ) -> tuple[RunResult | None, tuple[Diagnostic, ...]]:
     """Decide every claim of a spec. `None` with the diagnostics where the spec is wrong.
 
     `progress(done, total, what)` is called from time to time, in claims. `vary` gives the claims
-    that are decided in place of each (for sweeps).
+    that are decided in place of each (for sweeps). `loader` stands for `load` where models are kept
+    from one call to the next (`model.kept`).
     """
     options = options or Options()
     started = time.perf_counter()
     torch.set_float32_matmul_precision("highest")
-    jobs, diagnostics = _prepare(Path(path), options)
+    jobs, diagnostics = prepare(Path(path), options, loader)
     if jobs is None:
         return None, diagnostics
     if vary is not None:
@@ -125,9 +130,7 @@ def verify(
                 progress(before, total, what)
 
         step(job.hypothesis.name)
-        decided = _decide(job, options, options.dtype)
-        if decided.close and options.dtype == "float32":
-            decided = _decide(job, options, "float64")
+        decided = decide(job, options)
         cost += decided.forwards
         smallest = min(smallest, decided.batch_size)
         done += len(job.claims)
@@ -164,11 +167,11 @@ def verify(
     return run, diagnostics
 
 
-def _prepare(
-    path: Path, options: Options
-) -> tuple[tuple[_Job, ...] | None, tuple[Diagnostic, ...]]:
+def prepare(
+    path: Path, options: Options, loader: Loader = load
+) -> tuple[tuple[Job, ...] | None, tuple[Diagnostic, ...]]:
     """Every hypothesis bound to its model, loaded; None where anything keeps them from it."""
-    loaded = load_spec(path, seed=options.seed)
+    loaded = load_spec(path, seed=options.seed, n=options.n)
     found = list(loaded.diagnostics)
     if not loaded.ok:
         return None, tuple(found)
@@ -192,7 +195,7 @@ def _prepare(
         hypothesis = bound.hypothesis
         key = (hypothesis.model, hypothesis.revision)
         if key not in models:
-            model, about = load(*key, base_dir=path.parent, span=model_span(hypothesis))
+            model, about = loader(*key, base_dir=path.parent, span=model_span(hypothesis))
             found += about
             if model is not None:
                 model = replace(model, weights=model.weights.to(device=device))
@@ -239,7 +242,7 @@ def choose_device(name: str | None) -> tuple[torch.device, Diagnostic | None]:
 
 def _bind(
     bound: Bound, claims: tuple[Claim, ...], model: LoadedModel, path: Path, options: Options
-) -> tuple[_Job | None, tuple[Diagnostic, ...]]:
+) -> tuple[Job | None, tuple[Diagnostic, ...]]:
     """A job, from what `check` could not know without the model."""
     hypothesis = bound.hypothesis
     found: tuple[Diagnostic, ...] = ()
@@ -253,7 +256,7 @@ def _bind(
     if task is None or has_errors(found):
         return None, found
     circuit = circuit_of(hypothesis, model.shape)
-    job = _Job(hypothesis=hypothesis, circuit=circuit, task=task, model=model, claims=claims)
+    job = Job(hypothesis=hypothesis, circuit=circuit, task=task, model=model, claims=claims)
     return job, found
 
 
@@ -274,12 +277,12 @@ def _task(
     )
 
 
-def _seeds(job: _Job, options: Options) -> range:
+def _seeds(job: Job, options: Options) -> range:
     """The further seeds of `--replicate`: those that follow the run's own."""
     return range(job.task.seed + 1, job.task.seed + 1 + options.replicate)
 
 
-def _reseeded(job: _Job, path: str | Path, seed: int) -> tuple[_Job | None, tuple[Diagnostic, ...]]:
+def _reseeded(job: Job, path: str | Path, seed: int) -> tuple[Job | None, tuple[Diagnostic, ...]]:
     task, found = _task(job.hypothesis, job.model, Path(path), seed)
     return (None if task is None else replace(job, task=task)), found
 
@@ -293,13 +296,26 @@ def prompt_sets(task: TaskData) -> dict[str, PromptSet]:
     }
 
 
-def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
+def decide(job: Job, options: Options, context: Context | None = None) -> Decided:
+    """One hypothesis decided; again in float64 where rounding could turn a verdict.
+
+    `context` is what to decide it with where others measure on the same engine.
+    """
+    decided = _decide(job, options, options.dtype, context)
+    if decided.close and options.dtype == "float32":
+        return _decide(job, options, "float64")
+    return decided
+
+
+def _decide(job: Job, options: Options, dtype: str, context: Context | None = None) -> Decided:
     """Measure and judge every claim of one hypothesis, and check the run itself."""
-    context = _context(job, job.task.first(job.task.stated), options, dtype)
+    if context is None:
+        context = context_of(job, job.task.first(job.task.stated), options, dtype)
     engine = context.engine
     competent, facts = competence(context)
     claims: list[ClaimResult] = []
     runs: list[Run] = []
+    measured: dict[str, Measured] = {}
     close = False
     forwards = 0.0
     for claim in job.claims:
@@ -309,7 +325,8 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
                 judged, spent = _until_decided(claim, claim.at_most, job, options, dtype)
                 forwards += spent
             else:
-                judged = judging.judge(claim, kinds.measure(claim, context), facts)
+                measured[claim.name] = kinds.measure(claim, context)
+                judged = judging.judge(claim, measured[claim.name], facts)
         except EngineError as error:
             claims.append(judging.invalid(claim, str(error)))
             continue
@@ -350,17 +367,23 @@ def _decide(job: _Job, options: Options, dtype: str) -> _Decided:
         notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),
     )
-    return _Decided(
+    return Decided(
         result=result,
+        measured=measured,
         close=close,
         forwards=engine.forwards + forwards,
         batch_size=engine.batch_size,
     )
 
 
-def _context(job: _Job, task: TaskData, options: Options, dtype: str) -> Context:
-    """What every claim of a hypothesis works with, on the prompts of `task`."""
-    engine = Engine(
+def context_of(
+    job: Job, task: TaskData, options: Options, dtype: str, engine: Engine | None = None
+) -> Context:
+    """What every claim of a hypothesis works with, on the prompts of `task`.
+
+    `engine` is one over the same model and prompts, where hypotheses share one.
+    """
+    engine = engine or Engine(
         job.model.weights.to(dtype=getattr(torch, dtype)),
         prompt_sets(task),
         task.metrics,
@@ -377,7 +400,7 @@ def _context(job: _Job, task: TaskData, options: Options, dtype: str) -> Context
 
 
 def _until_decided(
-    claim: Claim, cap: int, job: _Job, options: Options, dtype: str
+    claim: Claim, cap: int, job: Job, options: Options, dtype: str
 ) -> tuple[judging.Judged, float]:
     """A claim judged on as many prompts as it takes, and what that cost in plain forwards of the
     prompts that the spec states."""
@@ -385,7 +408,7 @@ def _until_decided(
     contexts = {}
 
     def look(n: int) -> tuple[Measured, Facts]:
-        context = replace(_context(job, job.task.first(n), options, dtype), controls=0)
+        context = replace(context_of(job, job.task.first(n), options, dtype), controls=0)
         contexts[n] = context
         _, facts = competence(context, cap)
         return kinds.measure(claim, context), facts

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ import typer
 from circuitspec.cli.exits import Exit, exit_of
 from circuitspec.cli.output import emit, say, wants_color, width_of, write
 from circuitspec.cli.progress import ProgressBar
+from circuitspec.extras import missing_extras
 from circuitspec.language.diagnostics import Diagnostic, Severity, has_errors
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ Exit codes: 0 everything holds, 1 something is refuted, 2 the spec or the comman
 What is measured stands in the spec. Of these options only --seed, --dtype and --only change a
 number or what is decided, and the result says so.
 """
-
-NEEDED = ("torch", "transformer_lens", "transformers", "safetensors", "numpy", "scipy")
-INSTALL = "pip install 'circuitspec[verify]'"
 
 
 class VerifyFormat(StrEnum):
@@ -143,9 +140,9 @@ def verify(
 
 def require_extras(command: str) -> None:
     """End the command with what to run, where the packages that compute are not installed."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        say(f"{command} needs {', '.join(missing)}, which is not installed. Run:\n    {INSTALL}")
+    refusal = missing_extras(command)
+    if refusal is not None:
+        say(refusal)
         raise typer.Exit(Exit.WRONG)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import transformers
@@ -97,6 +97,19 @@ def load(
             return _from_directory(source, revision, span)
     except ModelError as error:
         return None, (error.diagnostic(span),)
+
+
+class Loader(Protocol):
+    """What loads a model: `load`, or what keeps the models it has loaded (`kept.KeptModels`)."""
+
+    def __call__(
+        self,
+        reference: str,
+        revision: str | None = None,
+        base_dir: Path | None = None,
+        span: Span = NO_SPAN,
+    ) -> tuple[LoadedModel | None, tuple[Diagnostic, ...]]:
+        """The model, None with the errors."""
 
 
 def _from_directory(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult
 from circuitspec.language.diagnostics import Diagnostic, Severity, Span
-from circuitspec.report.rows import SIGNS, headline, labelled, row_of
+from circuitspec.report.rows import SIGNS, headline, labelled, numbers_of, row_of
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
@@ -46,8 +46,7 @@ def _claim(hypothesis: HypothesisResult, claim: ClaimResult, span: Span | None) 
         if requirement.verdict == "holds" and claim.verdict != "refuted":
             continue
         row = row_of(requirement)
-        numbers = f"{row.estimate} {row.interval} {row.level}, needs {row.threshold}, n {row.n}"
-        lines.append(f"{row.sign} {labelled(row)}: {numbers}")
+        lines.append(f"{row.sign} {labelled(row)}: {numbers_of(row)}")
         lines += [text for text in (row.shown, row.reason) if text and text != claim.reason]
     properties = {"file": hypothesis.file, **_place(span)}
     properties["title"] = f"{SIGNS[claim.verdict]} {hypothesis.name}.{claim.name}: {claim.verdict}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult, SelfCheck
 from circuitspec.language.diagnostics import Diagnostic, Severity
-from circuitspec.report.rows import labelled, row_of
+from circuitspec.report.rows import labelled, numbers_of, reason_for, row_of
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KIND = {"refuted": "failure", "inconclusive": "failure", "invalid": "error"}
@@ -70,6 +70,13 @@ def _suite(suites: ET.Element, hypothesis: HypothesisResult, result: RunResult) 
 
 def _claim(suite: ET.Element, hypothesis: HypothesisResult, claim: ClaimResult) -> None:
     case = _case(suite, hypothesis.name, claim.name)
+    _properties(case, properties_of(claim))
+    if claim.verdict in _KIND:
+        _outcome(case, _KIND[claim.verdict], claim.verdict, reason_for(claim), _details(claim))
+
+
+def properties_of(claim: ClaimResult) -> dict[str, str]:
+    """What was measured, unrounded, as the properties of a test: `require_1_estimate`, ..."""
     values: dict[str, str] = {"verdict": claim.verdict}
     for i, requirement in enumerate(claim.requirements, start=1):
         values[f"require_{i}"] = requirement.text
@@ -82,11 +89,7 @@ def _claim(suite: ET.Element, hypothesis: HypothesisResult, claim: ClaimResult) 
             low, high = requirement.interval
             values[f"require_{i}_interval"] = f"[{low!r}, {high!r}]"
         values[f"require_{i}_n"] = str(requirement.n)
-    _properties(case, values)
-    if claim.verdict in _KIND:
-        said = next((r.reason for r in claim.requirements if r.verdict != "holds"), None)
-        message = claim.reason or said or claim.verdict
-        _outcome(case, _KIND[claim.verdict], claim.verdict, message, _details(claim))
+    return values
 
 
 def _details(claim: ClaimResult) -> str:
@@ -94,9 +97,7 @@ def _details(claim: ClaimResult) -> str:
     for requirement in claim.requirements:
         row = row_of(requirement)
         out.append(f"{row.sign} {labelled(row)}")
-        out.append(
-            f"    {row.estimate} {row.interval} {row.level}, needs {row.threshold}, n {row.n}"
-        )
+        out.append(f"    {numbers_of(row)}")
         out += [f"    {text}" for text in (row.shown, row.reason) if text]
     return "\n".join(out)
 

@@ -90,6 +90,19 @@ def labelled(row: Row) -> str:
     return f"{row.text} ({row.arm})" if row.arm else row.text
 
 
+def numbers_of(row: Row) -> str:
+    """`0.19 [0.06, 0.35] 95%, needs ≥ 0, n 200`: a row's numbers in one line."""
+    return f"{row.estimate} {row.interval} {row.level}, needs {row.threshold}, n {row.n}"
+
+
+def reason_for(claim: ClaimResult) -> str:
+    """Why a claim does not hold, in a line: what is said of it, or else its first bad numbers."""
+    failing = [row_of(r) for r in claim.requirements if r.verdict != "holds"]
+    said = [claim.reason, *(row.reason for row in failing)]
+    said += [f"{labelled(row)}: {numbers_of(row)}" for row in failing]
+    return next((text for text in said if text), claim.verdict)
+
+
 def _threshold(requirement: RequirementResult, limits: tuple[float, ...], decimals: int) -> str:
     if not limits:
         return "–"

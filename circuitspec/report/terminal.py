@@ -60,6 +60,14 @@ def render(result: RunResult, *, width: int = 100, color: bool = False) -> str:
     return to_string(lines(result, width=width), width=width, color=color)
 
 
+def render_claim(claim: ClaimResult, *, width: int = 100, color: bool = False) -> str:
+    """One claim by itself, as it stands in the report."""
+    rows = [row_of(requirement) for requirement in claim.requirements]
+    levels = {requirement.level for requirement in claim.requirements}
+    columns = _columns(rows, max(width, NARROWEST), levels.pop() if len(levels) == 1 else None)
+    return to_string(_claims((claim,), columns), width=width, color=color)
+
+
 def to_string(rows: Iterable[Text], *, width: int, color: bool) -> str:
     """Styled lines as one string, without trailing blanks."""
     buffer = io.StringIO()

@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `pip install circuitspec` without extras."""
-    monkeypatch.setattr("circuitspec.cli.verify.NEEDED", ("no_such_module_for_sure",))
+    monkeypatch.setattr("circuitspec.extras.NEEDED", ("no_such_module_for_sure",))
 
 
 @pytest.mark.usefixtures("bare")

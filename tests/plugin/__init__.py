@@ -1,0 +1,1 @@
+"""The pytest plugin, run by pytest's own pytester on projects made for the purpose."""
