@@ -97,12 +97,12 @@ def load_spec(
         if has_errors(unreadable):
             return Loaded(path=file, tree=SpecFile(version=1), diagnostics=tuple(found))
     tree, mistakes = parse(text, file)
-    found += mistakes
     base_dir = Path(file).parent if file != STDIN else Path()
 
     from circuitspec.hypothesis.checks import check_all
     from circuitspec.hypothesis.checks.untested import check_all as untested
     from circuitspec.hypothesis.resolve import resolve
+    from circuitspec.hypothesis.unread import founded
 
     hypotheses, unresolved = resolve(tree, base_dir=base_dir)
     found += unresolved
@@ -118,8 +118,9 @@ def load_spec(
     ]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     found += check_all(hypotheses, shapes=known, base_dir=base_dir)
-    if not any(d.severity is not Severity.NOTE for d in found):
+    if not any(d.severity is not Severity.NOTE for d in (*mistakes, *found)):
         found += untested(hypotheses)  # of no interest beside mistakes
+    found = [*mistakes, *founded(found, tree, text, mistakes)]
     unique = tuple(dict.fromkeys(nearby(d, given=file) for d in found))
     return Loaded(
         path=file,
