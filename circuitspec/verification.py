@@ -42,6 +42,7 @@ from circuitspec.loading import (
 from circuitspec.model.load import LoadedModel, Loader, load
 from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.build import build
+from circuitspec.task.export import prompts_hash
 from circuitspec.task.records import PromptSet, TaskData
 
 Progress = Callable[[float, float, str], None]
@@ -363,6 +364,7 @@ def _decide(job: Job, options: Options, dtype: str, context: Context | None = No
             SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
             for c in checks
         ),
+        prompts=prompts_hash(context.task),
         doc=job.hypothesis.doc,
         notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from circuitspec.judge.records import RunResult
     from circuitspec.loading import Loaded
     from circuitspec.report.github import Places
+    from circuitspec.report.lock import Json as Lock
 
 EPILOG = """\b
 Examples:
@@ -28,6 +29,7 @@ Examples:
   circuitspec verify spec.circuit --only faithful --only movers_attend
   circuitspec verify spec.circuit --replicate 5 --format json --output result.json
   circuitspec verify spec.circuit --format github        in a workflow: annotations and a summary
+  circuitspec verify spec.circuit --locked               also: nothing moved since --write-lock
 
 \b
 Exit codes: 0 everything holds, 1 something is refuted, 2 the spec or the command is wrong,
@@ -90,6 +92,13 @@ def verify(
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Instead of the seed in the spec.")
     ] = None,
+    write_lock: Annotated[
+        bool,
+        typer.Option("--write-lock", help="Write what was measured, on what, to SPEC.lock."),
+    ] = False,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Compare with SPEC.lock; exit with 1 where it differs.")
+    ] = False,
 ) -> None:
     """Decide whether a model bears out the claims of a spec.
 
@@ -102,6 +111,10 @@ def verify(
     if not loaded.ok:  # cheap first: most mistakes need no torch to be seen
         _refuse(form, output, loaded.diagnostics)
         raise typer.Exit(Exit.WRONG)
+    if write_lock and (only or seed is not None):
+        say("--write-lock goes with the whole spec at its own seed: without --only and --seed")
+        raise typer.Exit(Exit.WRONG)
+    lock = _read_lock(spec) if locked else None
     require_extras("verify")
     with ProgressBar("loading") as progress:
         from circuitspec.verification import Options  # torch: seconds
@@ -135,7 +148,10 @@ def verify(
         from circuitspec.report.rows import summary
 
         say(f"{summary(result)}; written to {output}")
-    raise typer.Exit(exit_of(result))
+    if write_lock:
+        _write_lock(spec, result)
+    same = lock is None or _same(spec, lock, result, whole=not only)
+    raise typer.Exit(exit_of(result) or (Exit.CLEAN if same else Exit.FINDINGS))
 
 
 def require_extras(command: str) -> None:
@@ -144,6 +160,44 @@ def require_extras(command: str) -> None:
     if refusal is not None:
         say(refusal)
         raise typer.Exit(Exit.WRONG)
+
+
+def _read_lock(spec: Path) -> Lock:
+    """The lock beside a spec; the command ends where there is none to compare with."""
+    from circuitspec.report.lock import parse, path_beside
+
+    path = path_beside(spec)
+    try:
+        lock = parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        lock = None
+        problem = error.strerror if isinstance(error, OSError) else "it is not text"
+    else:
+        problem = "it is no lock that this version wrote"
+    if lock is None:
+        say(f"cannot read {path}: {problem}. Write it with --write-lock")
+        raise typer.Exit(Exit.WRONG)
+    return lock
+
+
+def _write_lock(spec: Path, result: RunResult) -> None:
+    """What was measured, and on what, to a file beside the spec."""
+    from circuitspec.report.lock import path_beside, render
+
+    problem = emit(render(result), path_beside(spec))
+    say(problem or f"written to {path_beside(spec)}")
+    if problem is not None:
+        raise typer.Exit(Exit.WRONG)
+
+
+def _same(spec: Path, lock: Lock, result: RunResult, *, whole: bool) -> bool:
+    """Whether a run has what the lock has; if not, what differs is said."""
+    from circuitspec.report.lock import differences, path_beside
+
+    found = differences(lock, result, whole=whole)
+    for sentence in found:
+        say(f"{path_beside(spec).name}: {sentence}")
+    return not found
 
 
 def _text(result: RunResult, form: VerifyFormat, places: Places, *, to_file: bool) -> str:

@@ -90,7 +90,7 @@ class ReplicateResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HypothesisResult:
     """One hypothesis, judged. `competence` has, per metric, the model's mean and interval, and its
-    accuracy with interval."""
+    accuracy with interval; `prompts` is the hash of their token ids (`task.export`)."""
 
     name: str
     file: str
@@ -101,6 +101,7 @@ class HypothesisResult:
     competence: Mapping[str, Any]
     claims: tuple[ClaimResult, ...]
     self_checks: tuple[SelfCheck, ...]
+    prompts: str | None = None
     doc: str | None = None
     notes: tuple[str, ...] = ()
     open_nodes: tuple[str, ...] = ()

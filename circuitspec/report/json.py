@@ -72,6 +72,7 @@ def _hypothesis(hypothesis: HypothesisResult) -> Json:
         "competence": hypothesis.competence,
         "claims": [_claim(c) for c in hypothesis.claims],
         "self_checks": [_self_check(c) for c in hypothesis.self_checks],
+        "prompts": hypothesis.prompts,
         "doc": hypothesis.doc,
         "notes": list(hypothesis.notes),
         "open_nodes": list(hypothesis.open_nodes),

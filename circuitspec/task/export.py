@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 
 from circuitspec.task.records import Prompt, PromptSet, TaskData
 
@@ -13,14 +14,24 @@ def prompt_lines(task: TaskData, pools: Iterable[PromptSet] = ()) -> Iterator[di
     Keys: `set`, `index`, `pair`, `template`, `text`, `tokens`, `positions`, `slots`; `answers` has
     the token ids that each of the metric's answers stands for.
     """
-    for prompts in (
-        task.evaluation,
-        *task.references.values(),
-        *task.counterfactuals.values(),
-        *pools,
-    ):
+    for prompts in (*_sets(task), *pools):
         for prompt in prompts:
             yield prompt_line(prompts.name, prompt)
+
+
+def prompts_hash(task: TaskData) -> str:
+    """`sha256:` of a line `SET INDEX TOKEN TOKEN ...` for each prompt, in the order of
+    `prompt_lines`: whether two runs saw the same."""
+    digest = sha256()
+    for prompts in _sets(task):
+        for prompt in prompts:
+            tokens = " ".join(map(str, prompt.tokens))
+            digest.update(f"{prompts.name} {prompt.index} {tokens}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _sets(task: TaskData) -> tuple[PromptSet, ...]:
+    return (task.evaluation, *task.references.values(), *task.counterfactuals.values())
 
 
 def prompt_line(name: str, prompt: Prompt) -> dict[str, object]:

@@ -92,6 +92,34 @@ def test_json_is_valid_complete_and_repeatable(run, readers: Path) -> None:
     assert json.dumps(first) == json.dumps(second)
 
 
+def test_a_lock_is_met_until_something_moves(run, readers: Path) -> None:
+    missing = run("verify", readers, "--locked")
+    assert (missing.code, missing.out) == (2, "")
+    assert "--write-lock" in missing.err
+    assert run("verify", readers, "--write-lock").code == 0
+    assert (run("verify", readers, "--locked").code, run("verify", readers, "--locked").err) == (
+        0,
+        "",
+    )
+    part = run("verify", readers, "--only", "look", "--locked")
+    assert (part.code, part.err) == (0, "")
+    other = run("verify", readers, "--locked", "--seed", "2")
+    assert other.code == 1
+    assert "prompts are others" in other.err
+    assert "attention(reader) >= 0.7 ci 95 measures" in other.err
+    assert "✓ holds" in other.out
+    lock = readers.with_name("readers.circuit.lock")
+    lock.write_text(lock.read_text().replace("circuitspec.lock/1", "circuitspec.lock/9"))
+    assert run("verify", readers, "--locked").code == 2
+
+
+@pytest.mark.parametrize("part", [("--only", "look"), ("--seed", "2")])
+def test_a_lock_is_of_the_whole_spec(run, readers: Path, part: tuple[str, str]) -> None:
+    done = run("verify", readers, "--write-lock", *part)
+    assert (done.code, done.out) == (2, "")
+    assert not readers.with_name("readers.circuit.lock").exists()
+
+
 def test_what_is_refuted_exits_1(run, readers: Path) -> None:
     done = run("verify", changed(readers, "attention(reader) >= 0.7", "attention(reader) <= 0.2"))
     assert done.code == 1
