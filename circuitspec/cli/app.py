@@ -9,6 +9,7 @@ import typer
 from circuitspec import __version__
 from circuitspec.cli import (
     check,
+    compare,
     expand,
     explain,
     fmt,
@@ -33,6 +34,7 @@ From an idea to a verdict:
   circuitspec plan spec.circuit       what that will cost
   circuitspec verify spec.circuit     whether the model bears it out
   circuitspec sweep spec.circuit      whether that depends on what cutting means
+  circuitspec compare spec.circuit    whether a rival explains it as well
 
 \b
 circuitspec COMMAND --help has examples and exit codes.
@@ -74,6 +76,7 @@ def circuitspec(
 for command, summary, epilog in (
     (verify.verify, "Decide whether a model bears out a spec's claims.", verify.EPILOG),
     (check.check, "Find a spec's mistakes, at once, without a model.", check.EPILOG),
+    (compare.compare, "Set a hypothesis against its rivals.", compare.EPILOG),
     (sweep.sweep, "Show which verdicts turn under another ablation.", sweep.EPILOG),
     (scan.scan, "Look for a circuit: every node by every measure.", scan.EPILOG),
     (plan.plan, "Say what verifying a spec would cost.", plan.EPILOG),

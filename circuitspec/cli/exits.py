@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from circuitspec.judge.records import RunResult
+    from circuitspec.judge.records import HypothesisResult, RunResult, VerdictName
 
 
 class Exit(IntEnum):
@@ -34,9 +34,16 @@ class Exit(IntEnum):
 
 def exit_of(result: RunResult) -> Exit:
     """The exit code of a run, from every verdict in it."""
-    verdicts = {result.verdict}
-    for hypothesis in result.hypotheses:
-        verdicts |= {hypothesis.verdict, *(claim.verdict for claim in hypothesis.claims)}
+    return exit_for({result.verdict}.union(*(verdicts_in(h) for h in result.hypotheses)))
+
+
+def verdicts_in(hypothesis: HypothesisResult) -> set[VerdictName]:
+    """A hypothesis's verdict and those of its claims."""
+    return {hypothesis.verdict, *(claim.verdict for claim in hypothesis.claims)}
+
+
+def exit_for(verdicts: set[VerdictName]) -> Exit:
+    """The exit code that says what all these verdicts come to."""
     if "refuted" in verdicts:
         return Exit.FINDINGS
     return Exit.CLEAN if verdicts == {"holds"} else Exit.UNDECIDED

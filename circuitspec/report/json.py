@@ -51,7 +51,7 @@ def document(result: RunResult) -> Json:
         {
             "schema": result.schema,
             "verdict": result.verdict,
-            "hypotheses": [_hypothesis(h) for h in result.hypotheses],
+            "hypotheses": [hypothesis_document(h) for h in result.hypotheses],
             "seed": result.seed,
             "seconds": result.seconds,
             "cost": result.cost,
@@ -61,7 +61,8 @@ def document(result: RunResult) -> Json:
     return found
 
 
-def _hypothesis(hypothesis: HypothesisResult) -> Json:
+def hypothesis_document(hypothesis: HypothesisResult) -> Json:
+    """One hypothesis of a run, its values as they are: `plain` makes them what JSON can hold."""
     return {
         "name": hypothesis.name,
         "file": hypothesis.file,

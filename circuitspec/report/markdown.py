@@ -32,12 +32,12 @@ def render(result: RunResult) -> str:
     blocks = [f"**circuitspec: {SIGNS[result.verdict]} {result.verdict}** ({headline(result)})"]
     for hypothesis in result.hypotheses:
         blocks += _hypothesis(hypothesis, level)
-    blocks.append(f"<sub>{_escape(run_line(result))}</sub>")
+    blocks.append(f"<sub>{escape(run_line(result))}</sub>")
     return "\n\n".join(blocks) + "\n"
 
 
 def _hypothesis(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
-    yield f"### {SIGNS[hypothesis.verdict]} {_escape(hypothesis.name)}: {hypothesis.verdict}"
+    yield f"### {SIGNS[hypothesis.verdict]} {escape(hypothesis.name)}: {hypothesis.verdict}"
     facts = [
         f"model {model_line(hypothesis.model)}",
         circuit_parts(hypothesis),
@@ -45,7 +45,7 @@ def _hypothesis(hypothesis: HypothesisResult, level: float | None) -> Iterator[s
     ]
     if hypothesis.file:
         facts.insert(0, hypothesis.file)
-    yield _escape("; ".join(facts))
+    yield escape("; ".join(facts))
     yield "\n".join(_table(hypothesis, level)) if hypothesis.claims else "No claims."
     reasons = [line for claim in hypothesis.claims for line in _reasons(claim)]
     if reasons:
@@ -55,7 +55,7 @@ def _hypothesis(hypothesis: HypothesisResult, level: float | None) -> Iterator[s
     if hypothesis.replicates:
         notes.insert(0, replicate_line(hypothesis))
     if notes:
-        yield "\n".join(f"- {_escape(note)}" for note in notes)
+        yield "\n".join(f"- {escape(note)}" for note in notes)
 
 
 def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
@@ -63,41 +63,41 @@ def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
     yield f"| | claim | requirement | measured | {interval} | needs | n |"
     yield "|---|---|---|---:|---|---|---:|"
     for claim in hypothesis.claims:
-        name = f"{_escape(claim.name)} *({claim_tag(claim)})*" if claim_tag(claim) else None
+        name = f"{escape(claim.name)} *({claim_tag(claim)})*" if claim_tag(claim) else None
         for i, requirement in enumerate(claim.requirements):
             row = row_of(requirement)
             cells = [
                 row.sign,
-                (name or _escape(claim.name)) if i == 0 else "",
+                (name or escape(claim.name)) if i == 0 else "",
                 _requirement(row),
                 row.estimate,
                 row.interval if level is not None or row.exact else f"{row.interval} {row.level}",
-                _escape(row.threshold),
+                escape(row.threshold),
                 row.n,
             ]
             yield f"| {' | '.join(cells)} |"
         if not claim.requirements:
             sign = SIGNS[claim.verdict]
-            yield f"| {sign} | {name or _escape(claim.name)} | | | | | |"
+            yield f"| {sign} | {name or escape(claim.name)} | | | | | |"
 
 
 def _requirement(row: Row) -> str:
-    arm = f" ({_escape(row.arm)})" if row.arm else ""
-    shown = f"<br>{_escape(row.shown)}" if row.shown else ""
+    arm = f" ({escape(row.arm)})" if row.arm else ""
+    shown = f"<br>{escape(row.shown)}" if row.shown else ""
     return f"{_code(row.text)}{arm}{shown}"
 
 
 def _reasons(claim: ClaimResult) -> Iterator[str]:
-    head = f"{SIGNS[claim.verdict]} **{_escape(claim.name)}** {claim.verdict}"
+    head = f"{SIGNS[claim.verdict]} **{escape(claim.name)}** {claim.verdict}"
     said = [claim.reason] if claim.reason else []
     for requirement in claim.requirements:
         row = row_of(requirement)
         if requirement.verdict != "holds" and row.reason not in said:
             said += [row.reason] if row.reason else []
     if claim.verdict != "holds":
-        yield f"- {head}: {_escape('; '.join(said))}" if said else f"- {head}"
+        yield f"- {head}: {escape('; '.join(said))}" if said else f"- {head}"
     for note in claim.notes:
-        yield f"  - {_escape(note)}" if claim.verdict != "holds" else f"- {_escape(note)}"
+        yield f"  - {escape(note)}" if claim.verdict != "holds" else f"- {escape(note)}"
 
 
 def _checks(hypothesis: HypothesisResult) -> str:
@@ -107,7 +107,7 @@ def _checks(hypothesis: HypothesisResult) -> str:
     if not failed:
         return f"✓ {count(len(hypothesis.self_checks), 'self-check')} passed."
     listed = "; ".join(f"{c.name}{f': {c.detail}' if c.detail else ''}" for c in failed)
-    return f"✗ {count(len(failed), 'self-check')} failed: {_escape(listed)}"
+    return f"✗ {count(len(failed), 'self-check')} failed: {escape(listed)}"
 
 
 def _code(text: str) -> str:
@@ -116,6 +116,6 @@ def _code(text: str) -> str:
     return f"{fence}{' '.join(text.split())}{fence}".replace("|", "\\|")
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Prose on one line, its marks literal; brackets and the underscores in names stay readable."""
     return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))

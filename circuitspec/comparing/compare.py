@@ -1,0 +1,155 @@
+"""`compare`: rival hypotheses in, what tells them apart out. One engine a model and its prompts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from circuitspec.claims.context import Context
+from circuitspec.comparing import reading
+from circuitspec.comparing.pairs import Side, Terms, pair_of, same_model
+from circuitspec.comparing.questions import ablations_of
+from circuitspec.comparing.records import Comparison, Rival
+from circuitspec.comparing.scores import scores
+from circuitspec.engine.engine import Engine
+from circuitspec.judge.competence import competence
+from circuitspec.judge.records import SelfCheck
+from circuitspec.language.diagnostics import Diagnostic
+from circuitspec.model.kept import KeptModels
+from circuitspec.verification import (
+    Job,
+    Options,
+    Progress,
+    context_of,
+    decide,
+    prepare,
+    prompt_sets,
+)
+
+SEPARATOR = "::"
+
+
+def compare(
+    specs: Sequence[str | Path],
+    *,
+    options: Options | None = None,
+    terms: Terms | None = None,
+    progress: Progress | None = None,
+) -> tuple[Comparison | None, tuple[Diagnostic, ...]]:
+    """The first hypothesis against each of the others; None with the diagnostics where that fails.
+
+    `specs` are files, all of whose hypotheses take part, or `FILE::HYPOTHESIS`. Rivals over one
+    model and the same prompts share an engine. `progress(done, total, what)` counts hypotheses and
+    pairs.
+    """
+    started = time.perf_counter()
+    options, terms = replace(options or Options(), controls=0, replicate=0), terms or Terms()
+    jobs, found = _jobs(specs, options)
+    if jobs is None:
+        return None, found
+    total = 2 * len(jobs) - 1
+
+    def step(done: int, what: str) -> None:
+        if progress is not None:
+            progress(done, total, what)
+
+    ablations = ablations_of(claim for _, job in jobs for claim in job.claims)
+    sides: list[Side] = []
+    rivals = []
+    for number, (name, job, context) in enumerate(_on_engines(jobs, options)):
+        step(number, name)
+        decided = decide(job, options, context)
+        side = Side(
+            name=name,
+            job=job,
+            context=context,
+            facts=competence(context)[1],
+            measured=decided.measured,
+        )
+        sides.append(side)
+        rivals.append(
+            Rival(
+                name=name,
+                n_elements=len(context.circuit.members),
+                result=decided.result,
+                scores=tuple(scores(side, ablations, terms)),
+            )
+        )
+    pairs, checks = [], list[SelfCheck]()
+    for number, other in enumerate(sides[1:]):
+        step(len(sides) + number, f"{sides[0].name} and {other.name}")
+        pair, about = pair_of(sides[0], other, ablations, terms)
+        pairs.append(pair)
+        checks += about
+    engines = {id(side.context.engine): side.context.engine for side in sides}.values()
+    comparison = Comparison(
+        rivals=tuple(rivals),
+        pairs=tuple(pairs),
+        ablations=ablations,
+        reading=reading.overall(pairs),
+        level=terms.level,
+        margin=terms.margin,
+        n=sides[0].facts.n,
+        seed=sides[0].context.seed,
+        seconds=time.perf_counter() - started,
+        cost={"plain_forwards": sum(engine.forwards for engine in engines)},
+        batch_size=min(engine.batch_size for engine in engines),
+        self_checks=tuple(checks),
+    )
+    return comparison, found
+
+
+# ── Rivals ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _jobs(
+    specs: Sequence[str | Path], options: Options
+) -> tuple[list[tuple[str, Job]] | None, tuple[Diagnostic, ...]]:
+    """Every hypothesis named, with its name here: the file's added where two have the same."""
+    loader = KeptModels()
+    jobs: list[tuple[str, Job]] = []
+    found: list[Diagnostic] = []
+    for spec in specs:
+        file, _, name = str(spec).partition(SEPARATOR)
+        chosen = replace(options, only=(name,) if name else ())
+        made, about = prepare(Path(file), chosen, loader)
+        found += about
+        if made is None:
+            return None, tuple(dict.fromkeys(found))
+        jobs += [(file, job) for job in made]
+    counts = Counter(job.hypothesis.name for _, job in jobs)
+    named = [
+        (h if counts[h] == 1 else f"{Path(file).stem}{SEPARATOR}{h}", job)
+        for file, job in jobs
+        for h in [job.hypothesis.name]
+    ]
+    if len(named) < 2:
+        message = "there is nothing to compare: one hypothesis has no rival"
+        hint = "name another file, or FILE::HYPOTHESIS"
+        return None, (*found, Diagnostic(code="V001", message=message, hint=hint))
+    return named, tuple(dict.fromkeys(found))
+
+
+def _on_engines(
+    jobs: Sequence[tuple[str, Job]], options: Options
+) -> Iterator[tuple[str, Job, Context]]:
+    """Rivals on engines, one for all that are about the same model and the same prompts."""
+    engines: list[tuple[Job, Engine]] = []
+    for name, job in jobs:
+        task = job.task.first(job.task.stated)
+        sets, metrics = prompt_sets(task), dict(task.metrics)
+        engine = next(
+            (
+                e
+                for j, e in engines
+                if same_model(j, job) and e.sets == sets and e.metrics == metrics
+            ),
+            None,
+        )
+        context = context_of(job, task, options, options.dtype, engine)
+        if engine is None:
+            engines.append((job, context.engine))
+        yield name, job, context

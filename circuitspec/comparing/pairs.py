@@ -1,0 +1,408 @@
+"""Two rivals put to the same questions: paired differences, who is ahead, and what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from circuitspec.claims.context import Context
+from circuitspec.claims.measured import Arm, Measured, Series
+from circuitspec.comparing import reading
+from circuitspec.comparing.differences import called, change, nearer, own, size_bounds
+from circuitspec.comparing.moves import apart, differing, moved
+from circuitspec.comparing.questions import Answer, answer, asked, measurable, measures, questions
+from circuitspec.comparing.questions import title as titled
+from circuitspec.comparing.records import (
+    Called,
+    ClaimDifference,
+    Difference,
+    Disagreement,
+    Move,
+    Pair,
+    Question,
+    Worst,
+)
+from circuitspec.engine.runs import EngineError, Floats, Readings, Run
+from circuitspec.engine.self_checks import run_self_checks
+from circuitspec.hypothesis.records import Ablation, Requirement
+from circuitspec.judge.contrast import statement
+from circuitspec.judge.facts import Facts
+from circuitspec.judge.intervals import Interval
+from circuitspec.judge.many import is_over_many
+from circuitspec.judge.records import SelfCheck
+from circuitspec.verification import Job
+
+LEVEL = 95.0
+MARGIN = 1.0
+"""Percent of the model's metric below which a difference between rivals does not matter."""
+
+SHOWN_PROMPTS = 5
+
+Answers = Mapping[Question, tuple[Answer, Answer]]
+Models = Mapping[str, tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What differences are called by: the level in percent, the margin in percent of the metric."""
+
+    level: float = LEVEL
+    margin: float = MARGIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One rival with all that it is measured with, and what its claims measured, by name."""
+
+    name: str
+    job: Job
+    context: Context
+    facts: Facts
+    measured: Mapping[str, Measured]
+
+
+def same_model(one: Job, other: Job) -> bool:
+    """Whether two hypotheses explain the same weights."""
+    return (one.model.name, one.model.revision) == (other.model.name, other.model.revision)
+
+
+def pair_of(
+    first: Side, second: Side, ablations: Sequence[Ablation], terms: Terms
+) -> tuple[Pair, tuple[SelfCheck, ...]]:
+    """The comparison of two rivals, and the self-checks of what was computed for it."""
+    names = (first.name, second.name)
+    differ = apart(first.context, second.context)
+    obstacle = _obstacle(first, second, ablations)
+    if obstacle:
+        sentence = f"{first.name} and {second.name} cannot be put to one test: {obstacle}"
+        pair = Pair(
+            first=first.name,
+            second=second.name,
+            outcome="unpaired",
+            reading=(sentence,),
+            apart=differ,
+        )
+        return pair, ()
+    alike = same_model(first.job, second.job)
+    answers, notes = _answers(first, second, ablations, alike=alike)
+    models = {
+        metric: (_model(first).metrics[metric], _model(second).metrics[metric])
+        for metric in _metrics(first, second)
+    }
+    differences = differences_of(answers, models, first.facts, terms, alike=alike)
+    worst = tuple(worst_of(differences))
+    deciding = _deciding(differences)
+    moves: tuple[Move, ...] = ()
+    if deciding is not None and alike:
+        moves = _moves(deciding, answers[deciding.question], first, second, terms)
+    checks = _checks(answers, first, second)
+    failed = [check.name for check in checks if not check.passed]
+    found = "invalid" if failed else reading.outcome(differences, worst)
+    return Pair(
+        first=first.name,
+        second=second.name,
+        outcome=found,
+        reading=(f"self-check failed: {', '.join(failed)}",)
+        if failed
+        else reading.reading(names, found, differences, worst, differ, first.facts.n),
+        apart=differ,
+        claims=tuple(_claims(first, second, terms)) if alike else (),
+        differences=differences,
+        worst=worst,
+        deciding=deciding,
+        moves=moves,
+        disagreements=_disagreements(deciding, answers, models, first),
+        notes=notes,
+    ), checks
+
+
+def _obstacle(first: Side, second: Side, ablations: Sequence[Ablation]) -> str:
+    """Why two rivals cannot be compared at all; empty where they can."""
+    prompts = [
+        [(prompt.template, prompt.text) for prompt in side.context.task.evaluation]
+        for side in (first, second)
+    ]
+    if prompts[0] != prompts[1]:
+        return "their evaluation prompts are not the same"
+    if not _metrics(first, second):
+        return "they have no metric in common that both models clearly can do"
+    if not ablations:
+        return "no claim of theirs says what cutting means"
+    return ""
+
+
+def _metrics(first: Side, second: Side) -> tuple[str, ...]:
+    """The metrics of both that are clearly not 0 for either model, so that shares have a sense."""
+    return tuple(
+        metric
+        for metric in first.facts.metrics
+        if first.facts.competent[metric] and second.facts.competent.get(metric, False)
+    )
+
+
+# ── Questions and their answers ──────────────────────────────────────────────────────────────────
+
+
+def _answers(
+    first: Side, second: Side, ablations: Sequence[Ablation], *, alike: bool
+) -> tuple[Answers, tuple[str, ...]]:
+    """Both rivals' answers to every question that can be put to both."""
+    contexts = (first.context, second.context)
+    posed: list[Question] = []
+    for ablation in ablations:
+        if all(measurable(ablation, context) for context in contexts):
+            posed += questions(ablation, *contexts, same_model=alike)
+    for side, context in enumerate(contexts):
+        _compute_together(
+            context, [r for q in posed for runs in asked(q, side, context) for r in runs]
+        )
+    answers: dict[Question, tuple[Answer, Answer]] = {}
+    notes = []
+    for question in posed:
+        try:
+            answers[question] = (
+                answer(question, 0, contexts[0]),
+                answer(question, 1, contexts[1]),
+            )
+        except EngineError as error:
+            notes.append(f"{titled(question)}: {error}")
+    return answers, tuple(notes)
+
+
+def _compute_together(context: Context, runs: Sequence[Run]) -> None:
+    """All runs in one go, so that they share what they have in common.
+
+    Where one of them is refused they are computed as they are asked for, and it alone is missing.
+    """
+    try:
+        context.evaluate(runs)
+    except EngineError:
+        return
+
+
+def _flat(answer: tuple[tuple[Run, ...], ...]) -> Iterator[Run]:
+    """The runs of an answer, C\\K and M\\K together."""
+    return chain.from_iterable(answer)
+
+
+def _checks(answers: Answers, first: Side, second: Side) -> tuple[SelfCheck, ...]:
+    """The engine's self-checks on all that was asked, once an engine."""
+    by_engine: dict[int, tuple[Side, list[Run]]] = {}
+    for number, side in enumerate((first, second)):
+        _, runs = by_engine.setdefault(id(side.context.engine), (side, []))
+        runs += [r for q in answers for r in _flat(asked(q, number, side.context))]
+    return tuple(
+        SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
+        for side, runs in by_engine.values()
+        for c in run_self_checks(side.context.engine, side.job.model, tuple(dict.fromkeys(runs)))
+    )
+
+
+# ── Differences ──────────────────────────────────────────────────────────────────────────────────
+
+
+def differences_of(
+    answers: Answers, models: Models, facts: Facts, terms: Terms, *, alike: bool
+) -> tuple[Difference, ...]:
+    """Every question by every measure, called at the level that holds for all of them at once.
+
+    `models` has the unmodified models' values by metric, float64 [n]; `alike`: both are one model.
+    """
+    posed = [(q, metric, measure) for q in answers for metric in models for measure in measures(q)]
+    family = 100.0 - (100.0 - terms.level) / max(len(posed), 1)
+    found = []
+    for question, metric, measure in posed:
+        mine, theirs = (
+            one.series(measure, metric, per=None if alike else values)
+            for one, values in zip(answers[question], models[metric], strict=True)
+        )
+        in_units = alike and measure != "agreement"
+        scale = abs(float(models[metric][0].mean())) if in_units else 1.0
+        margin = scale * terms.margin / 100.0
+        at = nearer(mine, theirs, measure, facts)
+        values = own(mine, facts), own(theirs, facts)
+        found.append(
+            Difference(
+                question=question,
+                metric=metric,
+                measure=measure,
+                values=(values[0](terms.level), values[1](terms.level)),
+                within=(values[0](family), values[1](family)),
+                nearer=at(terms.level),
+                family=at(family),
+                scale=scale,
+                margin=margin,
+                called=called(at(family), margin),
+            )
+        )
+    return tuple(found)
+
+
+def _model(side: Side) -> Readings:
+    return side.context.evaluate([side.context.model_run()])[0]
+
+
+def worst_of(differences: Sequence[Difference]) -> Iterator[Worst]:
+    """Either rival's largest miss over every set, by ablation and metric."""
+    grouped: dict[tuple[Ablation, str], list[Difference]] = {}
+    for each in differences:
+        if each.measure == "miss":
+            grouped.setdefault((each.question.ablation, each.metric), []).append(each)
+    for (ablation, metric), misses in grouped.items():
+        margin = misses[0].margin
+        largest = []
+        for side in (0, 1):
+            sizes = [size_bounds(each.within[side]) for each in misses]
+            at = max(
+                range(len(misses)),
+                key=lambda i: (sizes[i][0], abs(misses[i].within[side].estimate)),
+            )
+            largest.append((misses[at], sizes[at][0], max(high for _, high in sizes)))
+        (one, one_at_least, one_at_most), (two, two_at_least, two_at_most) = largest
+        ahead: Called = "undecided"
+        if two_at_least - one_at_most > margin:
+            ahead = "first"
+        elif one_at_least - two_at_most > margin:
+            ahead = "second"
+        yield Worst(
+            ablation=ablation,
+            metric=metric,
+            sets=(one.question.name, two.question.name),
+            misses=(one.within[0], two.within[1]),
+            at_least=(one_at_least, two_at_least),
+            at_most=(one_at_most, two_at_most),
+            margin=margin,
+            called=ahead,
+        )
+
+
+def _claims(first: Side, second: Side, terms: Terms) -> Iterator[ClaimDifference]:
+    """What claims of one name and requirement judge, the first rival's less the second's."""
+    also = {
+        (claim.name, requirement.text)
+        for claim in second.job.claims
+        for requirement in claim.requirements
+        if claim.name in second.measured
+    }
+    for claim in first.job.claims:
+        for requirement in claim.requirements:
+            if claim.name not in first.measured or (claim.name, requirement.text) not in also:
+                continue
+            mine, theirs = first.measured[claim.name], second.measured[claim.name]
+            if is_over_many(requirement, mine):
+                continue  # it has as many contrasts as there are sets
+            arms = {arm.name: arm for arm in theirs.arms}
+            for arm in mine.arms:
+                try:
+                    one = _contrast(requirement, arm, first.facts)
+                    other = _contrast(requirement, arms[arm.name], first.facts)
+                except (EngineError, KeyError):
+                    continue  # invalid, and said so with the claim; or an arm of one of them alone
+                yield ClaimDifference(
+                    claim=claim.name,
+                    arm=arm.name if len(mine.arms) > 1 else None,
+                    requirement=requirement.text,
+                    difference=change(one, other, first.facts)(terms.level),
+                )
+
+
+def _contrast(requirement: Requirement, arm: Arm, facts: Facts) -> Series:
+    """What a requirement judges, prompt by prompt; of a band, against its lower end."""
+    contrast = statement(requirement, arm.series, facts.metrics).parts[0].contrast
+    of = [arm.series[name] for name in contrast.terms]
+    return Series(
+        values=contrast.values(arm.series, facts.n),
+        share=tuple(contrast.terms.values()) == (1.0,) and of[0].share,
+        drawn=any(series.drawn for series in of),
+    )
+
+
+# ── What decides ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _deciding(differences: Sequence[Difference]) -> Difference | None:
+    """The difference to be explained: the largest that is called, else the largest of all.
+
+    Where the whole circuits are told apart, no knock-out is needed to say by what.
+    """
+
+    def clearest(difference: Difference) -> tuple[bool, bool, float]:
+        told = difference.called in ("first", "second")
+        whole = difference.question.cuts is None
+        return told, told and whole, abs(difference.family.estimate) / difference.scale
+
+    largest = max((d for d in differences if d.scale), key=clearest, default=None)
+    return largest if largest is not None and largest.family.estimate else None
+
+
+def _moves(
+    deciding: Difference,
+    own_answers: tuple[Answer, Answer],
+    first: Side,
+    second: Side,
+    terms: Terms,
+) -> tuple[Move, ...]:
+    """Every difference of the two circuits moved across, the most telling first."""
+    question, metric, measure = deciding.question, deciding.metric, deciding.measure
+    pieces = differing(first.context.circuit, second.context.circuit, question.ablation)
+    sides = [
+        (number, answers, [moved(side.context, piece.parts) for piece in pieces])
+        for number, (side, answers) in enumerate(zip((first, second), own_answers, strict=True))
+    ]
+    found: list[list[Interval]] = []
+    for number, before, contexts in sides:
+        _compute_together(
+            first.context,
+            [r for context in contexts for r in _flat(asked(question, number, context))],
+        )
+        series = before.series(measure, metric)
+        found.append(
+            [
+                change(answer(question, number, c).series(measure, metric), series, first.facts)(
+                    terms.level
+                )
+                for c in contexts
+            ]
+        )
+    moves = [
+        Move(
+            name=piece.name,
+            parts=tuple(map(str, piece.parts)),
+            held_by=piece.held_by,
+            in_first=in_first,
+            in_second=in_second,
+        )
+        for piece, in_first, in_second in zip(pieces, *found, strict=True)
+    ]
+    return tuple(
+        sorted(moves, key=lambda m: -max(abs(m.in_first.estimate), abs(m.in_second.estimate)))
+    )
+
+
+def _disagreements(
+    deciding: Difference | None, answers: Answers, models: Models, first: Side
+) -> tuple[Disagreement, ...]:
+    """The prompts on which the two circuits are furthest apart, each as a share of its model."""
+    if deciding is None:
+        return ()
+    metric = deciding.metric
+    pair = answers[deciding.question]
+    values = [each.value(metric) for each in pair]
+    targets = [each.target(metric) for each in pair]
+    whole, other = (float(values.mean()) for values in models[metric])
+    distance = np.abs(values[0] / whole - values[1] / other)
+    prompts = first.context.task.evaluation.prompts
+    return tuple(
+        Disagreement(
+            index=prompts[i].index,
+            template=prompts[i].template,
+            text=prompts[i].text,
+            circuits=(float(values[0][i]), float(values[1][i])),
+            models=(float(targets[0][i]), float(targets[1][i])),
+        )
+        for i in np.argsort(-distance, kind="stable")[:SHOWN_PROMPTS]
+        if distance[i] > 0
+    )
