@@ -10,6 +10,7 @@ import pytest
 
 from circuitspec.judge.records import RunResult
 from circuitspec.report import json as as_json
+from circuitspec.report.lock import differences, parse, path_beside
 from circuitspec.verification import Options, verify
 
 from .conftest import ROOT, claim, only
@@ -26,6 +27,13 @@ def test_the_spec_holds(verified: Verified) -> None:
     assert {c.name: c.verdict for c in only(result).claims if c.verdict != "holds"} == {}
     assert result.verdict == "holds"
     assert all(check.passed for check in only(result).self_checks)
+
+
+def test_its_figures_are_those_of_its_lock(verified: Verified) -> None:
+    result = verified(SPECS / "ioi_mini.circuit")
+    lock = parse(path_beside(SPECS / "ioi_mini.circuit").read_text("utf-8"))
+    assert lock is not None
+    assert differences(lock, result) == ()
 
 
 def test_it_holds_on_five_other_seeds() -> None:
