@@ -17,6 +17,7 @@ EPILOG = """\b
 Examples:
   circuitspec check specs/ioi_mini.circuit
   circuitspec check specs/*.circuit --format github
+  circuitspec check specs/*.circuit --format sarif > circuits.sarif
   cat draft.circuit | circuitspec check -
 
 \b
@@ -31,6 +32,7 @@ class CheckFormat(StrEnum):
     terminal = "terminal"
     json = "json"
     github = "github"
+    sarif = "sarif"
 
 
 def check(
@@ -87,4 +89,8 @@ def check(
         from circuitspec.report.github import render_diagnostics as annotations
 
         write(annotations(found))
+    elif form is CheckFormat.sarif:
+        from circuitspec.report.sarif import render_diagnostics as log
+
+        write(log(found))
     raise typer.Exit(exit_code)

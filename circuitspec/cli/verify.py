@@ -143,7 +143,7 @@ def verify(
         say(problem)
         raise typer.Exit(Exit.WRONG)
     if form is VerifyFormat.github:
-        _step_summary(result)
+        _step_summary(result, loaded)
     if output is not None:
         from circuitspec.report.rows import summary
 
@@ -266,15 +266,18 @@ def _show(diagnostics: Sequence[Diagnostic]) -> None:
         findings.show(diagnostics, sources_of(diagnostics, {}), stream=sys.stderr)
 
 
-def _step_summary(result: RunResult) -> None:
-    """Append the Markdown table to the summary of a GitHub workflow step, if this is one."""
+def _step_summary(result: RunResult, loaded: Loaded) -> None:
+    """Append tables and figures to the summary of a GitHub workflow step, if this is one."""
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if not file:
         return
-    from circuitspec.report import markdown
+    from circuitspec.report import github
+    from circuitspec.report.figure.mermaid import to_mermaid
+    from circuitspec.report.figure.scene import scene_of
 
+    figures = {b.hypothesis.name: to_mermaid(scene_of(b.hypothesis)) for b in loaded.bound}
     try:
         with Path(file).open("a", encoding="utf-8") as summary:
-            write(markdown.render(result), summary)
+            write(github.step_summary(result, figures), summary)
     except OSError as error:
         say(f"cannot write the step summary {file}: {error.strerror or error}")

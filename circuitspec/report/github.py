@@ -1,11 +1,13 @@
-"""Results as GitHub annotations: a workflow command for each claim that does not hold."""
+"""Results for GitHub: annotations where claims do not hold, and the summary of a workflow step."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult
 from circuitspec.language.diagnostics import Diagnostic, Severity, Span
+from circuitspec.report import markdown
 from circuitspec.report.rows import SIGNS, headline, labelled, numbers_of, row_of
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
@@ -38,6 +40,20 @@ def render(result: RunResult, *, places: Places | None = None) -> str:
     title = f"circuitspec: {result.verdict}"
     out.append(_command("notice", {"title": title}, headline(result)))
     return "\n".join(out) + "\n"
+
+
+def step_summary(result: RunResult, figures: Mapping[str, str]) -> str:
+    """What a workflow step's summary shows: the tables, then each circuit as Mermaid draws it.
+
+    `figures` are Mermaid texts by hypothesis.
+    """
+    blocks = [markdown.render(result)]
+    for hypothesis in result.hypotheses:
+        figure = figures.get(hypothesis.name)
+        if figure is not None:
+            title = f"<summary>The circuit of {html.escape(hypothesis.name)}</summary>"
+            blocks.append(f"<details>{title}\n\n```mermaid\n{figure}```\n\n</details>\n")
+    return "\n".join(blocks)
 
 
 def _claim(hypothesis: HypothesisResult, claim: ClaimResult, span: Span | None) -> str:

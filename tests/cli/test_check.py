@@ -73,6 +73,13 @@ def test_github_annotations(run, wrong: Path) -> None:
     assert all(line.startswith(f"::error file={wrong},line=") for line in lines)
 
 
+def test_sarif(run, wrong: Path) -> None:
+    done = run("check", wrong, "--format", "sarif")
+    assert done.code == 1
+    results = json.loads(done.out)["runs"][0]["results"]
+    assert sorted(result["ruleId"] for result in results) == sorted(MISTAKES)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

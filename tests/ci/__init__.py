@@ -1,0 +1,1 @@
+"""What other programs read of us: the action, the hooks, SARIF."""
