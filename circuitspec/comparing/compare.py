@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from circuitspec.claims.context import Context
-from circuitspec.comparing import reading
 from circuitspec.comparing.pairs import Side, Terms, pair_of, same_model
 from circuitspec.comparing.questions import ablations_of
 from circuitspec.comparing.records import Comparison, Rival
@@ -89,7 +88,7 @@ def compare(
         rivals=tuple(rivals),
         pairs=tuple(pairs),
         ablations=ablations,
-        reading=reading.overall(pairs),
+        reading=tuple(pair.reading[0] for pair in pairs),
         level=terms.level,
         margin=terms.margin,
         n=sides[0].facts.n,

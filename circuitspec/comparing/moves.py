@@ -97,8 +97,8 @@ def moved(context: Context, parts: tuple[Part, ...]) -> Context:
     )
 
 
-def apart(first: Context, second: Context) -> Apart:
-    """Everything that the two hypotheses differ in, as text."""
+def apart(first: Context, second: Context, *, alike: bool) -> Apart:
+    """Everything that the two hypotheses differ in, as text; `alike`: they explain one model."""
     one, other = first.circuit, second.circuit
     nodes = (one.members | one.kept, other.members | other.kept)
     features = (_features(first.hypothesis), _features(second.hypothesis))
@@ -106,7 +106,7 @@ def apart(first: Context, second: Context) -> Apart:
         elements=(_only(*nodes), _only(*reversed(nodes))),
         edges=(_only(one.edges, other.edges), _only(other.edges, one.edges)),
         features=(_said(*features), _said(*reversed(features))),
-        others=tuple(_others(first.hypothesis, second.hypothesis)),
+        others=tuple(_others(first.hypothesis, second.hypothesis, alike=alike)),
     )
 
 
@@ -138,8 +138,9 @@ def _said(
     return tuple(Said(text=text, elements=tuple(of)) for text, of in found.items())
 
 
-def _others(first: Hypothesis, second: Hypothesis) -> Iterator[str]:
-    if (first.model, first.revision) != (second.model, second.revision):
-        yield f"the model: {first.model} and {second.model}"
+def _others(first: Hypothesis, second: Hypothesis, *, alike: bool) -> Iterator[str]:
+    if not alike:
+        names = dict.fromkeys((first.model, second.model))
+        yield f"the model: {' and '.join(names)}{', another checkpoint' if len(names) == 1 else ''}"
     if first.task != second.task:
         yield f"the task: {first.task.name} and {second.task.name}"

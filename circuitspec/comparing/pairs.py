@@ -74,7 +74,8 @@ def pair_of(
 ) -> tuple[Pair, tuple[SelfCheck, ...]]:
     """The comparison of two rivals, and the self-checks of what was computed for it."""
     names = (first.name, second.name)
-    differ = apart(first.context, second.context)
+    alike = same_model(first.job, second.job)
+    differ = apart(first.context, second.context, alike=alike)
     obstacle = _obstacle(first, second, ablations)
     if obstacle:
         sentence = f"{first.name} and {second.name} cannot be put to one test: {obstacle}"
@@ -86,7 +87,6 @@ def pair_of(
             apart=differ,
         )
         return pair, ()
-    alike = same_model(first.job, second.job)
     answers, notes = _answers(first, second, ablations, alike=alike)
     models = {
         metric: (_model(first).metrics[metric], _model(second).metrics[metric])
@@ -330,7 +330,7 @@ def _deciding(differences: Sequence[Difference]) -> Difference | None:
     """
 
     def clearest(difference: Difference) -> tuple[bool, bool, float]:
-        told = difference.called in ("first", "second")
+        told = difference.called in reading.SIDES
         whole = difference.question.cuts is None
         return told, told and whole, abs(difference.family.estimate) / difference.scale
 

@@ -9,13 +9,19 @@ knock-out tells for it, and nothing at all against it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from circuitspec.comparing.questions import title
-from circuitspec.comparing.records import Apart, Called, Difference, Outcome, Pair, Worst
+from circuitspec.comparing.records import Apart, Called, Difference, Measure, Outcome, Worst
 from circuitspec.hypothesis.expand import ablation_text
 
 SIDES: Set[Called] = {"first", "second"}
+
+WORDS: Mapping[Measure, str] = {
+    "miss": "the mean of",
+    "error": "the error a prompt of",
+    "agreement": "agreement by",
+}
 
 MOST_TOLD = 3
 """Differences that are put into words; the table has all of them."""
@@ -51,87 +57,77 @@ def reading(
     n: int,
 ) -> tuple[str, ...]:
     """The comparison of a pair in sentences, the conclusion first."""
-    return tuple(_sentences(names, found, differences, worst, apart, n))
-
-
-def _sentences(
-    names: tuple[str, str],
-    found: Outcome,
-    differences: Sequence[Difference],
-    worst: Sequence[Worst],
-    apart: Apart,
-    n: int,
-) -> Iterator[str]:
     first, second = names
     if apart.one_circuit:
-        same = "the same circuit" if not apart.others else "circuits of the same nodes and edges"
-        yield f"not distinguishable at this n ({n}): {first} and {second} are {same}"
-        if any(apart.features):
-            yield (
-                "they differ in what its parts carry or attend to, which no ablation tests: scrub, "
-                "or claim attention"
-            )
-        return
+        same = f"not distinguishable at this n ({n}): {first} and {second} are the same circuit"
+        if not any(apart.features):
+            return (same,)
+        return same, (
+            "they differ in what its parts carry or attend to, which no knock-out tests: scrub "
+            "claims and claims of attention do"
+        )
+    reasons = (*_largest(names, found, worst), *_equally_faithful(differences))
+    return (_conclusion(names, found, n), *reasons, *_told(names, differences))
+
+
+def _conclusion(names: tuple[str, str], found: Outcome, n: int) -> str:
+    first, second = names
     match found:
-        case "same":
-            yield (
-                f"not distinguishable at this n ({n}): by every measure {first} and {second} lie "
-                "within the margin of each other"
-            )
-        case "undecided":
-            yield (
-                f"not distinguishable at this n ({n}): no difference between {first} and {second} "
-                "is clear"
-            )
-        case "first" | "second":
-            better, worse = names if found == "first" else (second, first)
-            yield f"{better} is the better explanation of the two"
-            yield from _why(better, worse, found, differences, worst)
+        case "first":
+            return f"{first} is the better explanation of the two"
+        case "second":
+            return f"{second} is the better explanation of the two"
         case "mixed":
-            yield f"neither is the better explanation: {first} and {second} each win a test"
+            return f"neither is the better explanation: {first} and {second} each win a test"
         case "apart":
-            yield (
+            return (
                 f"{first} and {second} are told apart, but not ranked: faithfulness alone ranks "
                 "nothing, and what knock-outs tell does not favour one of them throughout"
             )
-    yield from _told(names, differences)
+        case "same":
+            return (
+                f"not distinguishable at this n ({n}): by every measure {first} and {second} lie "
+                "within the margin of each other"
+            )
+        case _:
+            return (
+                f"not distinguishable at this n ({n}): no difference between {first} and {second} "
+                "is clear"
+            )
 
 
-def _why(
-    better: str, worse: str, side: str, differences: Sequence[Difference], worst: Sequence[Worst]
-) -> Iterator[str]:
-    faithful = [d for d in differences if d.question.cuts is None]
+def _largest(names: tuple[str, str], found: Outcome, worst: Sequence[Worst]) -> Iterator[str]:
+    """Where the largest miss of one is clearly larger than any of the other's."""
     for each in worst:
-        if each.called != side:
+        if each.called != found:
             continue
-        good, bad = (0, 1) if side == "first" else (1, 0)
-        out = f"without {each.sets[bad]}," if each.sets[bad] else "as a whole"
+        good, bad = (0, 1) if found == "first" else (1, 0)
+        out = f"without {each.sets[bad]}" if each.sets[bad] else "as a whole"
         yield (
-            f"{ablation_text(each.ablation)}: {out} {worse} misses the model's {each.metric} by at "
-            f"least {each.at_least[bad]:.3g}; {better} is nowhere off by more than "
+            f"{ablation_text(each.ablation)}: {names[bad]} {out} misses {each.metric} by at least "
+            f"{each.at_least[bad]:.3g}, where {names[good]} is nowhere off by more than "
             f"{each.at_most[good]:.3g}"
         )
-        own = [d for d in faithful if d.question.ablation == each.ablation]
-        if own and all(d.called not in ("first", "second") for d in own):
-            yield "as whole circuits the two are not told apart by it: only knock-outs do"
+
+
+def _equally_faithful(differences: Sequence[Difference]) -> Iterator[str]:
+    """Ablations under which faithfulness says nothing, and knock-outs do."""
+    for ablation in dict.fromkeys(d.question.ablation for d in differences):
+        mine = [d for d in differences if d.question.ablation == ablation]
+        told = {d.question.cuts is None for d in mine if d.called in SIDES}
+        if told == {False}:
+            yield (
+                f"{ablation_text(ablation)}: as whole circuits they are not told apart; only "
+                "knock-outs tell"
+            )
 
 
 def _told(names: tuple[str, str], differences: Sequence[Difference]) -> Iterator[str]:
-    """Every difference that is called, the clearest first."""
-    told = [d for d in differences if d.called in ("first", "second")]
+    """The differences that are called, the clearest first."""
+    told = [d for d in differences if d.called in SIDES]
     for each in sorted(told, key=lambda d: -abs(d.family.estimate) / d.scale)[:MOST_TOLD]:
         nearer = names[0] if each.called == "first" else names[1]
         yield (
-            f"{nearer} is nearer by {abs(each.nearer.estimate):.3g} in {_what(each)} "
-            f"({title(each.question)})"
+            f"{nearer} is nearer by {abs(each.nearer.estimate):.3g} in {WORDS[each.measure]} "
+            f"{each.metric} ({title(each.question)})"
         )
-
-
-def _what(difference: Difference) -> str:
-    measure = {"miss": "mean", "error": "error a prompt", "agreement": "agreement"}
-    return f"the {measure[difference.measure]} of {difference.metric}"
-
-
-def overall(pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """One sentence a pair, then how they stand as a whole."""
-    return tuple(pair.reading[0] for pair in pairs)

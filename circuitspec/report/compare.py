@@ -44,7 +44,8 @@ def _lines(block: Block, width: int) -> Iterator[Text]:
 def _table(table: Table, width: int) -> Iterator[Text]:
     """Columns as wide as they need; as many rivals a go as fit beside the rows' names."""
     widths = [max(map(cell_len, column)) for column in zip(table.head, *table.rows, strict=True)]
-    first = min(widths[0], max(NAMES, width - sum(w + len(GAP) for w in widths[1:])), width)
+    room = width - sum(w + len(GAP) for w in widths[1:])
+    first = min(widths[0], max(NAMES, room), width - max(widths[1:]) - len(GAP))
     start = 1
     while start < len(widths):
         stop, room = start + 1, width - first - widths[start] - len(GAP)
@@ -54,6 +55,9 @@ def _table(table: Table, width: int) -> Iterator[Text]:
         shown = slice(start, stop)
         yield Text(_row("", table.head[shown], first, widths[shown]), style="dim")
         for name, *cells in table.rows:
+            if not any(cells):
+                yield from (Text(line) for line in fold(name, width))
+                continue
             indent = " " * (len(name) - len(name.lstrip()))
             head, *rest = fold(name, first)
             yield Text(_row(head, cells[start - 1 : stop - 1], first, widths[shown]))

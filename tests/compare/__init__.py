@@ -1,0 +1,1 @@
+"""Rivals compared: the readings, the statistics behind them, and how they print."""

@@ -1,0 +1,10 @@
+"""Makes `proving` importable however the tests are started: it is not part of the package."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = str(Path(__file__).parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
