@@ -117,7 +117,11 @@ def load_spec(
         Bound(hypothesis=h, shape=shapes.get(h.name), task=tasks.get(h.name)) for h in hypotheses
     ]
     known = {name: shape for name, shape in shapes.items() if shape is not None}
-    found += check_all(hypotheses, shapes=known, base_dir=base_dir)
+    stated = check_all(hypotheses, shapes=known, base_dir=base_dir)
+    # A place that the text shows to be none has no prompt to be missing from.
+    nowhere = {d.span for d in stated if d.code == "H047"}
+    found = [d for d in found if not (d.code == "T036" and d.span in nowhere)]
+    found += stated
     if not any(d.severity is not Severity.NOTE for d in (*mistakes, *found)):
         found += untested(hypotheses)  # of no interest beside mistakes
     found = [*mistakes, *founded(found, tree, text, mistakes)]
@@ -169,16 +173,13 @@ def _tasks(
     for rivals in sharing.values():
         used = tuple(dict.fromkeys(name for rival in rivals for name in names_used(rival)))
         most = most_prompts(rivals)
-        features = tuple(dict.fromkeys(f for r in rivals for f in _features(r)))
-        task = _task(
-            rivals[0], used, most, base_dir, found, unseen, few=few, seed=seed, features=features
-        )
+        task = _task(rivals, used, most, base_dir, found, unseen, few=few, seed=seed)
         tasks |= {rival.name: task for rival in rivals}
     return tasks
 
 
 def _task(
-    hypothesis: Hypothesis,
+    rivals: list[Hypothesis],
     used: tuple[str, ...],
     most: int | None,
     base_dir: Path,
@@ -187,11 +188,11 @@ def _task(
     *,
     few: bool,
     seed: int | None,
-    features: tuple[Expr, ...] = (),
 ) -> TaskData | None:
-    """The task's prompts, where the tokenizer they are made of is on this machine."""
+    """The prompts of rivals over one task, where their tokenizer is on this machine."""
     from circuitspec.task.checks import check_task
 
+    hypothesis = rivals[0]
     tokenizer = None
     if not any(isinstance(s, Tokens) for s in hypothesis.task.statements or ()):
         tokenizer, about = tokenizer_for(hypothesis, base_dir)
@@ -211,8 +212,12 @@ def _task(
     task, mistakes = drawn(stated, None if few else most)
     found += mistakes
     if task is not None:
+        from circuitspec.hypothesis.checks.spans import position_expressions
         from circuitspec.task.constant import constant_features
+        from circuitspec.task.outside import outside_prompts
 
+        found += outside_prompts((p for r in rivals for p in position_expressions(r)), task)
+        features = tuple(dict.fromkeys(f for r in rivals for f in _features(r)))
         constant = constant_features(features, task)
         if constant and few:  # a dozen prompts may agree by chance
             whole, _ = drawn(hypothesis.task, most)

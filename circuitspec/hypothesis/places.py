@@ -41,11 +41,15 @@ def _range(stated: syntax.PositionExpr, report: Report) -> tuple[Position, ...]:
         if i == j and first.offset <= last.offset:
             offsets = range(first.offset, last.offset + 1)
             return tuple(Position(first.label, o, first.index) for o in offsets)
+    hint = f"write `{first.label}[0]..{first.label}[3]` or `{first.label}..{first.label}+3`"
+    if (first.label, first.index, last.index) == (last.label, 0, -1):
+        hint = f"write `{first.label}[*]` for all of its tokens"
     report.error(
         BAD_RANGE,
-        f"`{position_text(stated)}` is not a range of one label's tokens from left to right",
+        f"`{position_text(stated)}` is not a range of one label's tokens, both ends counted from "
+        "the same side, from left to right",
         stated.span,
-        hint=f"write `{first.label}[0]..{first.label}[3]` or `{first.label}..{first.label}+3`",
+        hint=hint,
     )
     return (first,)
 

@@ -130,6 +130,28 @@ class TaskInfo:
             return True
         return slot is not None and any(c.text == "one_token" for c in slot.constraints)
 
+    def outside(self, position: Position, template: TemplateText) -> bool:
+        """Whether a position lies beyond either end of every prompt of a template."""
+        place = self.canonical(position)
+        if place.label == END.label:
+            before, after = slice(None), slice(0)
+        elif place.label in template.labels:
+            i = template.labels.index(place.label)
+            before, after = slice(i + 1), slice(i + 1, None)
+        else:
+            return False
+        if place.offset < 0:
+            most = self._most_tokens(template.texts[before], template.labels[before][:-1])
+            return most is not None and -place.offset > most + (self.bos is not False)
+        most = self._most_tokens(template.texts[after], template.labels[after])
+        return most is not None and place.offset > most
+
+    def _most_tokens(self, texts: tuple[str, ...], labels: tuple[str, ...]) -> int | None:
+        """Tokens that a part of a template can have: of text, one a byte; None if none is sure."""
+        if not all(self.one_token(label) for label in labels):
+            return None
+        return sum(len(text.encode()) for text in texts) + len(labels)
+
     def logit_positions(self) -> tuple[Position, ...]:
         """Where the task's metrics read the logits: END unless a metric says `at`."""
         places: dict[Position, None] = {}

@@ -71,6 +71,12 @@ def near_node(text: str) -> str | None:
     return f"m{int(mlp[1])}" if mlp and len(mlp[1]) <= MOST_DIGITS else None
 
 
+def is_too_long(text: str) -> bool:
+    """Whether a word would be a node if its numbers were not longer than any model's."""
+    found = _HEAD.fullmatch(text) or _MLP.fullmatch(text)
+    return found is not None and any(len(part or "") > MOST_DIGITS for part in found.groups())
+
+
 def reserved(name: str) -> str | None:
     """Why a name may not be given to something, or `None`."""
     if node_named(name) is not None or near_node(name) is not None:

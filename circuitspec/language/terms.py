@@ -13,7 +13,15 @@ from typing import Any, Literal
 from circuitspec.language import syntax as s
 from circuitspec.language.diagnostics import Diagnostic, Label, Span
 from circuitspec.language.lexer import QUOTES, Tokens
-from circuitspec.language.names import CHANNELS, NODE_FUNCTIONS, near_node, node_named, reserved
+from circuitspec.language.names import (
+    CHANNELS,
+    MOST_DIGITS,
+    NODE_FUNCTIONS,
+    is_too_long,
+    near_node,
+    node_named,
+    reserved,
+)
 from circuitspec.language.nodes import Channel
 
 MAX_DEPTH = 64
@@ -229,11 +237,14 @@ class Terms:
             near = near_node(text)
             if near is None and channel in CHANNELS and near_node(base) is not None:
                 near = f"{near_node(base)}.{channel}"
+            hint = NODE_FORMS if near is None else f"write `{near}`"
+            if is_too_long(text):
+                hint = f"no layer or head has a number of more than {MOST_DIGITS} digits"
             self.report(
                 "C009",
                 f"{self.shown(token)} is not a head or an MLP",
                 self.span(token, token),
-                NODE_FORMS if near is None else f"write `{near}`",
+                hint,
             )
 
     def node_range(self, parts: Parts, first: int, last: int) -> s.NodeRange | None:

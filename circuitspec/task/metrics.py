@@ -121,6 +121,9 @@ def _terms(
                 factor, measured = _factor(right), left
             if factor is None:
                 raise ExpressionError(f"`{canonical(expr)}` multiplies measures", expr.span)
+            if factor == 0:
+                text = f"`{canonical(expr)}` is 0 whatever the model does"
+                raise ExpressionError(text, expr.span, "leave it out")
             yield from _terms(measured, coefficient * factor, at)
         case syntax.Binary(operator="/", left=left, right=right):
             divisor = _factor(right)

@@ -119,6 +119,14 @@ CASES = [
         says="is not a range of one label's tokens",
     ),
     Bad(
+        code="H007",
+        old='@ S2 "unclear"',
+        new='@ S2[0]..S2[-1] "unclear"',
+        at="S2[0]..S2[-1]",
+        says="both ends counted from the same side",
+        hint="write `S2[*]` for all of its tokens",
+    ),
+    Bad(
         code="H008",
         old="a1.h0, a1.h3 @ END attends S2",
         new="a1.h0, a1.h3 @ (END, S2) attends (S2, S1, IO)",
@@ -492,6 +500,17 @@ CASES = [
         new='open a1.h5 @ S2[2] "unclear"',
         at="S2[2]",
         says="`S2` is one token",
+    ),
+    *(
+        Bad(
+            code="H047",
+            old='open a1.h5 @ S2 "unclear"',
+            new=f'open a1.h5 @ {place} "unclear"',
+            at=place,
+            says="lies outside every prompt",
+            hint="counts tokens from",
+        )
+        for place in ("S2-46", "IO+99", "END+1", "END-75")
     ),
     # ── the graph ────────────────────────────────────────────────────────────────────────────────
     Bad(

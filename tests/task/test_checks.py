@@ -57,6 +57,7 @@ def test_a_good_task_has_no_mistakes(task, tmp_path):
         (("from names.english", 'from file "http://x/y"'), "T017", '"http://x/y"', "address"),
         (("from names.english", 'from file "none.txt"'), "T017", '"none.txt"', "no file"),
         (("logit(IO) - logit(S1)", "logit(IO) * logit(S1)"), "T018", None, "multiplies"),
+        (("logit(IO) - logit(S1)", "0 * logit(IO)"), "T018", None, "0 whatever the model does"),
         (("logit(IO) - logit(S1)", "1 - logit(S1)"), "T018", "1", "no measure"),
         (("logit(IO) - logit(S1)", "loggit(IO)"), "T018", "loggit(IO)", "measures"),
         (("logit(IO) - logit(S1)", "logit(IO) - logit(S1) at S2"), "T018", None, "bracket"),

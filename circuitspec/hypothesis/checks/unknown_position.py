@@ -8,14 +8,16 @@ from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.report import Report
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo
+from circuitspec.hypothesis.text import position_text
 from circuitspec.language import syntax
+from circuitspec.language.nodes import Position
 
 NAME = "unknown-position"
 CODE = "H047"
 
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
-    """Labels that name no place, BOS where there is none, tokens a slot does not have."""
+    """Labels that name no place, BOS where there is none, tokens no prompt or slot has."""
     if info.from_file or not info.known or not info.templates:
         return ()
     report = Report()
@@ -51,4 +53,13 @@ def _check(position: syntax.PositionExpr, info: TaskInfo, report: Report) -> Non
             f"`{label}` is one token: there is no `{label}[{position.index}]`",
             position.span,
             hint=f"write `{label}`, or `{label}+1` for the token to its right",
+        )
+    elif all(
+        info.outside(Position(label, position.offset, position.index), t) for t in info.templates
+    ):
+        report.error(
+            CODE,
+            f"`{position_text(position)}` lies outside every prompt",
+            position.span,
+            hint=f"the offset counts tokens from `{label}`",
         )

@@ -76,6 +76,16 @@ def _mentioned(hypothesis: Hypothesis, info: TaskInfo) -> Iterator[str]:
     for claim in hypothesis.claims:
         if claim.ablation is not None and claim.ablation.baseline is not None:
             yield claim.ablation.baseline
+    own = {s.name.text for s in hypothesis.statements if isinstance(s, syntax.Protocol)}
+    resolved = {claim.name for claim in hypothesis.claims}
+    for statement in hypothesis.statements:
+        if (
+            isinstance(statement, syntax.Expect)
+            and statement.name.text not in resolved
+            and statement.under is not None
+            and statement.under.text not in own
+        ):
+            yield from info.baselines  # what its protocol would have used is not known
     for statement in hypothesis.statements:
         match statement:
             case syntax.Edge(senders=senders, receivers=receivers):
