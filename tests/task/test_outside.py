@@ -11,8 +11,8 @@ SPEC = """circuitspec 1
 hypothesis h {{
   model "ioi-mini"
   task t {{
-    template short "When {{IO}} and {{S1}} went to the restaurant, {{S2}} gave a letter to"
-    template long  "The letter to {{IO}} and {{S1}} went to the restaurant, {{S2}} gave a letter to"
+    template short "When {{IO}} and {{S1}} went to the restaurant, {{S2}} gave to"
+    template long  "When the letter {{IO}} and {{S1}} went to the restaurant, {{S2}} gave to"
     slot IO, S1 from "Jason", "Kate", "Mary", "John", "Tom", "Sarah" distinct
     slot S2     from S1
     metric logit_diff = logit(IO) - logit(S1)
