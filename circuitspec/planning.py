@@ -13,6 +13,7 @@ import torch
 
 from circuitspec.claims import kinds
 from circuitspec.claims.context import EVALUATION, Context
+from circuitspec.engine.compiled.lowering import compilable
 from circuitspec.engine.engine import DEFAULT_BATCH, Engine
 from circuitspec.engine.plan.cost import plain_forward
 from circuitspec.engine.plan.passes import ALL, NONE, Passes
@@ -191,12 +192,12 @@ def _runs(bound: Bound, shape: ModelShape, task: TaskData, notes: list[str]) -> 
             )
         if claim.at_most is not None:
             notes.append(f"{claim.name}: reckoned on the most prompts that it may take")
-    return list(dict.fromkeys(run for run in found if not _reads_more(run)))
-
-
-def _reads_more(run: Run) -> bool:
-    """Whether a run is the dense executor's: one pass, and not what a plan is about."""
-    return bool(run.attention or run.attribution or run.residual or run.onward)
+    distinct = list(dict.fromkeys(found))
+    compiled = [run for run in distinct if compilable(run, engine.sets[run.prompts], shape)]
+    alone = len(distinct) - len(compiled)
+    if alone:
+        notes.append(f"{alone} more runs are computed one by one, at one to three forwards each")
+    return compiled
 
 
 def _weightless(shape: ModelShape) -> Weights:

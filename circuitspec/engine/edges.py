@@ -7,6 +7,7 @@ the cost grows with the number of distinct mixes and not with that of receivers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -352,14 +353,9 @@ def planned_edges(prompts: Iterable[Prompt], edges: Iterable[Edge]) -> int:
     where: dict[tuple[Sender, Head | Mlp | Logits, Channel], list[Position]] = {}
     for edge in edges:
         where.setdefault((edge.sender, edge.receiver, edge.channel), []).append(edge.position)
-    total = 0
-    for prompt in prompts:
-        at: dict[Position, tuple[int, ...]] = {}
-        for positions in where.values():
-            found: set[int] = set()
-            for position in positions:
-                if position not in at:
-                    at[position] = indices_at(prompt, position)
-                found.update(at[position])
-            total += len(found)
-    return total
+    alike = Counter(frozenset(positions) for positions in where.values())
+    return sum(
+        count * len({index for position in positions for index in indices_at(prompt, position)})
+        for prompt in prompts
+        for positions, count in alike.items()
+    )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache, partial
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -99,7 +100,7 @@ class Engine:
         """The readings of each run, in order."""
         listed = list(runs)
         todo = [run for run in dict.fromkeys(listed) if run not in self._done]
-        with torch.inference_mode(), _computing(self.weights):
+        with _computing(self.weights):
             for run in todo:
                 self._refuse(run)
             together: list[Run] = []
@@ -121,14 +122,26 @@ class Engine:
         for run in runs:
             by_set.setdefault(run.prompts, []).append(run)
         for name, members in by_set.items():
-            lengths = Counter(len(prompt.tokens) for prompt in self.sets[name])
-            before = self._compiled.flops + self._sources.flops
-            for run, found in self._compiled.evaluate(members).items():
-                planned = self._planned(run, self._asked(run))
-                self._done[run] = replace(found, touched=with_plan(found.touched, planned))
-            self.batch_size = min(self.batch_size, self._compiled.batch_size)
-            spent = self._compiled.flops + self._sources.flops - before
-            self.forwards += spent / plain_forward(self.weights.shape, lengths).flops
+            with self._compiling(name):
+                done = self._compiled.evaluate(members)
+            for run, found in done.items():
+                count = cache(partial(self._touched, run, found.count))
+                self._done[run] = replace(found, count=count)
+
+    def _touched(self, run: Run, written: Callable[[], Touched]) -> Touched:
+        """What a compiled run wrote, beside what was planned."""
+        with self._compiling(run.prompts), _computing(self.weights):
+            return with_plan(written(), self._planned(run, self._asked(run)))
+
+    @contextmanager
+    def _compiling(self, prompts: str) -> Iterator[None]:
+        """What is compiled and computed inside is reckoned up, in plain passes of these prompts."""
+        before = self._compiled.flops + self._sources.flops
+        yield
+        self.batch_size = min(self.batch_size, self._compiled.batch_size)
+        spent = self._compiled.flops + self._sources.flops - before
+        lengths = Counter(len(prompt.tokens) for prompt in self.sets[prompts])
+        self.forwards += spent / plain_forward(self.weights.shape, lengths).flops
 
     def _compute(self, run: Run) -> Readings:
         """One run by the dense executor, in batches half the size where memory does not suffice."""
@@ -153,8 +166,8 @@ class Engine:
             touched += done.touched
             self._read(run, batch, done, collected)
             self.forwards += len(batch.prompts) / len(prompts)
-        planned = self._planned(run, self._asked(run))
-        return collected.readings(with_plan(touched, planned))
+        whole = with_plan(touched, self._planned(run, self._asked(run)))
+        return collected.readings(lambda: whole)
 
     def _asked(self, run: Run) -> Sequence[Prompt]:
         """The prompts that a run is asked about."""
@@ -296,15 +309,16 @@ SMALL = 2_000_000
 
 @contextmanager
 def _computing(weights: Weights) -> Iterator[None]:
-    """Matrix products in full float32, whatever the program that embeds us has chosen, and small
-    models on one thread."""
+    """No gradients, matrix products in full float32, whatever the program that embeds us has
+    chosen, and small models on one thread."""
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     torch.set_float32_matmul_precision("highest")
     shape = weights.shape
     if shape.d_model * (4 * shape.n_heads * shape.d_head + 3 * (shape.d_mlp or 0)) < SMALL:
         torch.set_num_threads(1)
     try:
-        yield
+        with torch.inference_mode():
+            yield
     finally:
         torch.set_float32_matmul_precision(precision)
         torch.set_num_threads(threads)
@@ -347,7 +361,7 @@ class _Collected:
             self.top[name] = np.full(self.n, -1, dtype=np.int64)
         self.top[name][list(batch.rows)] = values.cpu().numpy()
 
-    def readings(self, touched: Touched) -> Readings:
+    def readings(self, count: Callable[[], Touched]) -> Readings:
         return Readings(
             metrics=self.metrics,
             top=self.top,
@@ -355,5 +369,5 @@ class _Collected:
             attention=self.attention,
             attribution=self.attribution,
             residual=self.residual,
-            touched=touched,
+            count=count,
         )

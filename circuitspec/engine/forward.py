@@ -95,8 +95,10 @@ def forward(
     edits: Edits | None = None,
     *,
     patterns: Collection[int] = (),
+    layers: int | None = None,
 ) -> Trace:
-    """Run `tokens` [B, T] through the model, with `edits` written on the way."""
+    """Run `tokens` [B, T] through the model (or its first `layers`), with `edits` written on the
+    way."""
     edits = Edits() if edits is None else edits
     causal = weights.shape.causal
     x = edits.write(kernels.embed(weights, tokens), edits.inputs)
@@ -106,7 +108,7 @@ def forward(
     pres: list[Tensor] = []
     mids: list[Tensor] = []
     kept: dict[int, Tensor] = {}
-    for layer, block in enumerate(weights.blocks):
+    for layer, block in enumerate(weights.blocks[:layers]):
         pres.append(x)
         normed = block.ln1(x)
         channels: dict[Channel, Tensor] = {}

@@ -6,7 +6,7 @@ the engine's business: two equal runs are one computation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -215,7 +215,7 @@ class Readings:
     """What a run gave, one value a prompt in the order of the prompt set, in float64.
 
     `metrics` by name; `top` and `kl` by metric (its position); `attention`, `attribution` and
-    `residual` by reading.
+    `residual` by reading. `count` gives what was touched.
     """
 
     metrics: Mapping[str, Floats]
@@ -224,7 +224,13 @@ class Readings:
     attention: Mapping[AttentionReading, Floats] = field(default_factory=dict)
     attribution: Mapping[AttributionReading, Floats] = field(default_factory=dict)
     residual: Mapping[ResidualReading, Floats] = field(default_factory=dict)
-    touched: Touched = field(default_factory=Touched)
+    count: Callable[[], Touched] = Touched
+
+    @property
+    def touched(self) -> Touched:
+        """What was written, and what it changed: counted when it is first asked for, because the
+        run without any write must be known for it."""
+        return self.count()
 
 
 class EngineError(Exception):

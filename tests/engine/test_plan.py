@@ -21,7 +21,6 @@ from circuitspec.engine.plan.passes import ALL, NONE, Passes
 from circuitspec.engine.plan.reckon import Reckoned, reckon
 from circuitspec.engine.runs import Means, Path, Replace, ReplaceAllBut, Rows, Run
 from circuitspec.hypothesis.records import Element
-from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import (
     ALL_POSITIONS,
     END,
@@ -31,6 +30,7 @@ from circuitspec.language.nodes import (
     Mlp,
     Position,
 )
+from circuitspec.model.shapes import shape_of
 from circuitspec.task.records import Metric, MetricTerm, Prompt, PromptSet
 
 from .models import model
@@ -85,18 +85,8 @@ def test_no_pass_changes_a_value(name: str) -> None:
 
 # ── counts ───────────────────────────────────────────────────────────────────────────────────────
 
-GPT2 = ModelShape(
-    architecture="GPT2LMHeadModel",
-    n_layers=12,
-    n_heads=12,
-    n_kv_heads=12,
-    d_model=768,
-    d_head=64,
-    d_mlp=3072,
-    d_vocab=50257,
-    d_vocab_out=50257,
-    n_ctx=1024,
-)
+GPT2, _ = shape_of("gpt2")
+assert GPT2 is not None
 S1, NEXT, S2 = Position("S1"), Position("S1", 1), Position("S2")
 CIRCUIT = {
     NEXT: "2.2 4.11",

@@ -191,7 +191,7 @@ class Spoiled(Engine):
         listed = list(runs)
         told = super().evaluate(listed)
         done = super().evaluate([self.spoil(run) for run in listed])
-        return [replace(d, touched=t.touched) for d, t in zip(done, told, strict=True)]
+        return [replace(d, count=t.count) for d, t in zip(done, told, strict=True)]
 
 
 class DoesNothing(Spoiled):

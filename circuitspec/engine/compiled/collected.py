@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from torch import Tensor
 
@@ -49,6 +51,6 @@ class Collected:
             into[name] = np.full(self.n, np.nan)
         into[name][rows] = values.cpu().numpy()
 
-    def readings(self, touched: Touched) -> Readings:
-        """Everything that came in."""
-        return Readings(metrics=self.metrics, top=self.top, kl=self.kl, touched=touched)
+    def readings(self, count: Callable[[], Touched]) -> Readings:
+        """Everything that came in; `count` gives what was touched."""
+        return Readings(metrics=self.metrics, top=self.top, kl=self.kl, count=count)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cache
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,13 +13,13 @@ from torch import Tensor
 from circuitspec.engine import readings
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.collected import Collected
+from circuitspec.engine.compiled.counts import count_held, count_written
 from circuitspec.engine.compiled.execute import Execution
-from circuitspec.engine.compiled.lowering import Lowered, distinct_reads, lower, positions_of
+from circuitspec.engine.compiled.lowering import Lowered, compilable, lower, positions_of
+from circuitspec.engine.compiled.memo import Memo
 from circuitspec.engine.compiled.metrics import Read, columns_of, read_of, scores
-from circuitspec.engine.compiled.recall import Known
-from circuitspec.engine.compiled.receivers import count_held
 from circuitspec.engine.compiled.room import budget, is_out_of_memory, release
-from circuitspec.engine.compiled.subject import Coded, Subject
+from circuitspec.engine.compiled.subject import Coded, Known, Subject
 from circuitspec.engine.compiled.values import Values
 from circuitspec.engine.plan.by_nodes import node_codes
 from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops
@@ -34,17 +35,11 @@ from circuitspec.task.records import Metric, PromptSet
 
 KEPT = 4 << 30
 """Bytes of base runs and ablation values to keep from call to call."""
-MOST_READS = 12
-"""Different residuals read at one segment by edges beyond which masks are the cheaper way."""
-
-_OTHER_READINGS = tuple(
-    f.name
-    for f in fields(Run)
-    if f.name not in ("prompts", "rows", "given", "writes", "edges", "path", "top", "kl")
-)
-"""What can be asked of a run besides its metrics: read by the dense executor."""
-
 Given = tuple[Write, ...]
+
+_T = TypeVar("_T")
+_AtOnce = Callable[[PromptSet, Layout, Given, Sequence[Run]], dict[Run, _T] | None]
+"""Does something for runs on some prompts; None where it would take too much memory."""
 
 
 @dataclass(slots=True)
@@ -56,6 +51,7 @@ class _Kept:
     chunks: dict[Hashable, Chunk] = field(default_factory=dict)
     reads: dict[Chunk, list[Read]] = field(default_factory=dict)
     known: dict[Hashable, dict[int, Known]] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
 
 
 class Compiled:
@@ -90,15 +86,7 @@ class Compiled:
 
     def covers(self, run: Run) -> bool:
         """Whether a run can be compiled; if not it is left to the dense executor."""
-        if any(getattr(run, name) for name in _OTHER_READINGS):
-            return False
-        prompts = self.sets[run.prompts]
-        if not self.weights.blocks:
-            return False
-        if run.edges is None:
-            return True
-        some = layouts(prompts, run.rows, positions_of(run))
-        return all(distinct_reads(run, each, self.weights.shape) <= MOST_READS for each in some)
+        return compilable(run, self.sets[run.prompts], self.weights.shape)
 
     def evaluate(self, runs: Sequence[Run]) -> dict[Run, Readings]:
         """The readings of every run."""
@@ -120,21 +108,42 @@ class Compiled:
         positions = {p for run in runs for p in positions_of(run)}
         for metric in self.metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
+        parts = [
+            layout.part(first, first + self.batch_size)
+            for layout in layouts(prompts, rows, positions)
+            for first in range(0, len(layout.rows), self.batch_size)
+        ]
         collected = {run: Collected(len(prompts)) for run in runs}
-        touched = dict.fromkeys(runs, Touched())
-        for layout in layouts(prompts, rows, positions):
-            for first in range(0, len(layout.rows), self.batch_size):
-                part = layout.part(first, first + self.batch_size)
-                for done in self._portions(prompts, part, given, runs):
-                    for run, (found, wrote) in done.items():
-                        collected[run].take(found)
-                        touched[run] += wrote
+        held = dict.fromkeys(runs, Touched())
+        for part in parts:
+            for done in self._portions(self._evaluated, prompts, part, given, runs):
+                for run, (found, wrote) in done.items():
+                    collected[run].take(found)
+                    held[run] += wrote
         self._trim(KEPT)
-        return {run: collected[run].readings(touched[run]) for run in runs}
+        return {
+            run: collected[run].readings(partial(self._touched, prompts, parts, run, held[run]))
+            for run in runs
+        }
+
+    def _touched(
+        self, prompts: PromptSet, parts: Sequence[Layout], run: Run, held: Touched
+    ) -> Touched:
+        """What a run wrote in all `parts`, and what is `held` besides."""
+        for part in parts:
+            for done in self._portions(self._written, prompts, part, run.given, [run]):
+                held += done[run]
+        self._trim(KEPT)
+        return held
 
     def _portions(
-        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
-    ) -> Iterator[dict[Run, tuple[Collected, Touched]]]:
+        self,
+        at_once: _AtOnce[_T],
+        prompts: PromptSet,
+        part: Layout,
+        given: Given,
+        runs: Sequence[Run],
+    ) -> Iterator[dict[Run, _T]]:
         """Some prompts' share of `runs`, in as many goes as memory makes necessary.
 
         Runs are parted first, which loses what they share; then prompts, which loses speed.
@@ -142,7 +151,7 @@ class Compiled:
         pending: list[tuple[Layout, list[Run]]] = [(part, list(runs))]
         while pending:
             here, some = pending.pop()
-            done = self._tried(prompts, here, given, some)
+            done = self._tried(partial(at_once, prompts, here, given, some))
             if done is not None:
                 yield done
                 continue
@@ -157,12 +166,10 @@ class Compiled:
             starts = range(0, count, self.batch_size)
             pending += [(here.part(i, i + self.batch_size), some) for i in reversed(starts)]
 
-    def _tried(
-        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
-    ) -> dict[Run, tuple[Collected, Touched]] | None:
-        """What runs give on some prompts; None where that is too much at once."""
+    def _tried(self, at_once: Callable[[], _T | None]) -> _T | None:
+        """What `at_once` gives; None where that is too much at once."""
         try:
-            return self._at_once(prompts, part, given, runs)
+            return at_once()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -170,7 +177,14 @@ class Compiled:
         release(self.weights.device)
         return None
 
-    def _at_once(
+    def _written(
+        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
+    ) -> dict[Run, Touched]:
+        """What runs write on some prompts."""
+        chunk = self._chunk(prompts, part, given)
+        return {run: count_written(run, chunk, self._coded) for run in runs}
+
+    def _evaluated(
         self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
     ) -> dict[Run, tuple[Collected, Touched]] | None:
         graph, chunk = self._graph(part, given), self._chunk(prompts, part, given)
@@ -184,7 +198,7 @@ class Compiled:
         done = {
             run: (
                 Collected(len(prompts)),
-                low.counted(chunk) + count_held(chunk, graph, values, low.held),
+                count_held(chunk, graph, values, low.held),
             )
             for run, low in lowered.items()
         }
@@ -202,6 +216,7 @@ class Compiled:
             self._kept.chunks.clear()
             self._kept.reads.clear()
             self._kept.known.clear()
+            self._kept.memo.clear()
 
     @property
     def flops(self) -> float:
@@ -262,8 +277,9 @@ class Compiled:
         finals = {(n, s) for low in lowered.values() for s, n in low.finals.items()}
         moved = {(n, key[2]) for low in lowered.values() for key, n in low.held.items() if n >= 0}
         roots = {n for n, _ in finals | moved}
-        wanted = demand(graph, sorted(finals | moved))
-        execution = Execution(chunk, graph, wanted)
+        memo = self._kept.memo
+        wanted = demand(graph, sorted(finals | moved), memo.known(chunk))
+        execution = Execution(chunk, graph, wanted, memo=memo)
 
         def rows(number: int) -> int:
             return execution.place(number).count

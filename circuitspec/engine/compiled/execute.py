@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from circuitspec.engine import kernels
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.layers import LayerStep
+from circuitspec.engine.compiled.memo import Memo
 from circuitspec.engine.compiled.places import Place
 from circuitspec.engine.compiled.values import Pool, Values
 from circuitspec.engine.plan.demand import Demand
@@ -30,7 +31,8 @@ from circuitspec.engine.plan.rows import row_codes
 
 
 class Execution:
-    """One call's instances on one chunk. `kept` are values from earlier calls."""
+    """One call's instances on one chunk. What `memo` has of earlier calls is taken from there, and
+    what later calls may need put there."""
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class Execution:
         graph: Graph,
         demand: Demand,
         *,
-        kept: Mapping[int, tuple[Pool, int]] | None = None,
+        memo: Memo,
         rows_at_once: int = ROWS_AT_ONCE,
     ) -> None:
         self.chunk = chunk
@@ -46,8 +48,8 @@ class Execution:
         self.demand = demand
         self.rows_at_once = rows_at_once
         self.values = Values()
-        for number, (pool, index) in (kept or {}).items():
-            self.values.put_one(number, pool, index)
+        self.memo = memo
+        memo.recall(chunk, demand.where, self.values)
         self._codes: dict[int, frozenset[int]] = {}
 
     def run(self, roots: Iterable[int]) -> Values:
@@ -73,6 +75,9 @@ class Execution:
             step.heads(step.attend())
             step.mlps()
             step.after()
+            if layer < self.graph.shape.n_layers - 1:
+                where = {number: self.demand.where[number] for number in wanted.after}
+                self.memo.keep(self.chunk, where, self.values)
             self.values.drop(last.pop(layer, ()))
         return self.values
 
@@ -105,12 +110,7 @@ class Execution:
             table = self.chunk.table(node.code)
             rows = table.input[table.rows(place)]
         else:
-            weights = self.chunk.weights
-            tokens = self.chunk.subject.tokens[place.prompt, place.index]
-            rows = weights.embed[torch.from_numpy(tokens).to(self.chunk.device)]
-            if weights.pos_embed is not None:
-                index = torch.from_numpy(place.index).to(self.chunk.device)
-                rows = rows + weights.pos_embed[index]
+            rows = self.chunk.subject.embedded(place)
         self.values.put([number], Pool(rows[None], place))
 
     # ── path patching's first pass ───────────────────────────────────────────────────────────

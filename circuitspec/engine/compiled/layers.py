@@ -175,13 +175,9 @@ class LayerStep:
         for code in sorted(set(codes.tolist()) - {LIVE}):
             heads = torch.from_numpy(np.flatnonzero(codes == code)).to(total.device)
             table = self.chunk.table(code)
-            rows = table.rows(place)
-            z = table.z(self.layer)[:, heads]
-            w_o = self.block.w_o[heads].flatten(0, 1)
-            if table.size <= place.count:
-                total = total + (z.flatten(1) @ w_o)[rows]
-            else:
-                total = total + z[rows].flatten(1) @ w_o
+            values, each = table.distinct(place)
+            z = table.z(self.layer)[values[:, None], heads]
+            total = total + (z.flatten(1) @ self.block.w_o[heads].flatten(0, 1))[each]
         return total
 
     # ── MLPs ─────────────────────────────────────────────────────────────────────────────────

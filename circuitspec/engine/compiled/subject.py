@@ -7,6 +7,7 @@ values at their tokens. Layouts cut the same prompts differently; they share all
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,14 +15,13 @@ from torch import Tensor
 
 from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch, batches
-from circuitspec.engine.compiled.places import place_of
+from circuitspec.engine.compiled.places import Place, place_of
 from circuitspec.engine.compiled.projections import Side, project_rows
-from circuitspec.engine.compiled.recall import Known, recalled
-from circuitspec.engine.compiled.tables import Table, source_table
+from circuitspec.engine.compiled.tables import Part, Table, gather, source_table
 from circuitspec.engine.forward import Trace, forward
 from circuitspec.engine.plan.cost import residual_forward
 from circuitspec.engine.plan.graph import AS_BASE
-from circuitspec.engine.plan.memory import base_bytes
+from circuitspec.engine.plan.memory import base_bytes, table_bytes
 from circuitspec.engine.plan.rows import Integers, token_table
 from circuitspec.engine.runs import Source, Write
 from circuitspec.engine.sources import Sources
@@ -31,6 +31,8 @@ from circuitspec.task.records import Prompt, PromptSet
 
 Coded = tuple[Source, tuple[Write, ...]]
 """What a code stands for: an ablation value, and the knock-outs its own runs are under."""
+Known = tuple[Trace, int]
+"""A trace of the model's first layers or all of them, and the place of a prompt in it."""
 
 
 class Subject:
@@ -68,22 +70,30 @@ class Subject:
         prompt, index = np.nonzero(self.tokens >= 0)
         self.everywhere = place_of(prompt, index, self.width, self.n, self.device)
         self._tables: dict[int, Table] = {}
-        self._traces: list[Trace] | None = None
+        self._parts: list[Part[Trace]] = []
+        self._layers = -1
         self._streams: dict[int, Tensor] = {}
         self._base_keys: dict[int, dict[Side, Tensor]] = {}
 
     @property
     def size(self) -> int:
         """About how many bytes are kept: of the base run and of ablation values."""
-        kept = base_bytes(
-            self.weights.shape, self.n * self.width, self.weights.embed.element_size()
+        shape, numbers = self.weights.shape, self.weights.embed.element_size()
+        kept = base_bytes(shape, self.n * self.width, numbers) if self._parts else 0
+        return kept + sum(
+            table_bytes(shape, table.size, numbers)
+            for code, table in self._tables.items()
+            if code != AS_BASE
         )
-        return kept * (self._traces is not None) + sum(t.bytes for t in self._tables.values())
 
     def table(self, code: int) -> Table:
         """The values that a code stands for; AS_BASE: the base run's own."""
         if code not in self._tables:
-            self._tables[code] = self._base_table() if code == AS_BASE else self._source(code)
+            self._tables[code] = (
+                Table(self.everywhere.local, self._base, self.device)
+                if code == AS_BASE
+                else self._source(code)
+            )
         return self._tables[code]
 
     def _source(self, code: int) -> Table:
@@ -96,54 +106,74 @@ class Subject:
             self.device,
         )
 
-    def _base_table(self) -> Table:
-        which = np.arange(self.n)[:, None] * self.width + np.arange(self.width)[None]
-        parts = [
-            (trace, places[:, None] * self.width + np.arange(batch.length))
-            for (batch, places), trace in zip(self._batches, self.traces, strict=True)
+    def _base(self, layers: int) -> list[Part[Trace]]:
+        """At least the first `layers` of the base run, from whichever batches it was computed in.
+
+        Of an ablated circuit layer 0 alone is needed: its heads read the input, as the model's own
+        do. What needs more mostly needs all.
+        """
+        if layers > self._layers:
+            upto = layers if layers <= 1 else len(self.weights.blocks)
+            for batch, _ in self._batches:
+                if any(self._depth(row) < upto for row in batch.rows):
+                    self._compute(batch, upto)
+            self._parts, self._layers = self._found(), upto
+        return self._parts
+
+    def _depth(self, row: int) -> int:
+        return len(self._known[row][0].z) if row in self._known else -1
+
+    def _compute(self, batch: Batch, layers: int) -> None:
+        edits = edits_for(self._sources, batch, self.given, ())
+        trace = forward(self.weights, batch.tokens, edits, layers=layers)
+        shape = replace(self.weights.shape, n_layers=layers)
+        self.flops += residual_forward(shape, {batch.length: len(batch.rows)}).flops
+        self._known.update((row, (trace, i)) for i, row in enumerate(batch.rows))
+
+    def _found(self) -> list[Part[Trace]]:
+        """Our prompts in the traces that are known."""
+        by_trace: dict[int, tuple[Trace, list[int], list[int]]] = {}
+        for place, row in enumerate(self.rows):
+            trace, index = self._known[row]
+            _, taken, places = by_trace.setdefault(id(trace), (trace, [], []))
+            taken.append(index)
+            places.append(place)
+        return [
+            Part(
+                trace,
+                self.everywhere.local[places, : trace.input.shape[1]],
+                None if taken == list(range(len(trace.input))) else np.array(taken),
+            )
+            for trace, taken, places in by_trace.values()
         ]
-        return Table(which, parts, self.device)
 
-    @property
-    def traces(self) -> list[Trace]:
-        """The base run, batch by batch."""
-        if self._traces is None:
-            self._traces = [self._trace(batch) for batch, _ in self._batches]
-        return self._traces
-
-    def _trace(self, batch: Batch) -> Trace:
-        found = recalled(batch.rows, self._known)
-        if found is None:
-            edits = edits_for(self._sources, batch, self.given, ())
-            found = forward(self.weights, batch.tokens, edits)
-            lengths = {batch.length: len(batch.rows)}
-            self.flops += residual_forward(self.weights.shape, lengths).flops
-            self._known.update((row, (found, i)) for i, row in enumerate(batch.rows))
-        return found
+    def embedded(self, place: Place) -> Tensor:
+        """The model's input at the rows of a place: [R, W]."""
+        tokens = torch.from_numpy(self.tokens[place.prompt, place.index]).to(self.device)
+        rows = self.weights.embed[tokens]
+        if self.weights.pos_embed is not None:
+            rows = rows + self.weights.pos_embed[torch.from_numpy(place.index).to(self.device)]
+        return rows
 
     def base(self, depth: int) -> Tensor:
         """The base run's residual stream, at every token of `everywhere`: [1, rows, W]."""
         if depth not in self._streams:
-            self._streams[depth] = self._stream(depth)
+            self._streams[depth] = self._stream(depth)[None]
         return self._streams[depth]
 
     def _stream(self, depth: int) -> Tensor:
+        if depth == 0 and not self.given:
+            return self.embedded(self.everywhere)
         layer, after_heads = divmod(depth, 2)
 
         def of(trace: Trace) -> Tensor:
             if after_heads:
                 # of a parallel block `mid` is what the MLP reads: the stream before the heads
                 return self._past_heads(trace, layer)
-            return trace.final if layer == len(trace.pre) else trace.pre[layer]
+            return trace.final if layer == len(self.weights.blocks) else trace.pre[layer]
 
-        rows = [of(trace).flatten(0, 1) for trace in self.traces]
-        if len(rows) == 1:
-            return rows[0][None]
-        out = rows[0].new_empty(self.n * self.width, rows[0].shape[-1])
-        for (batch, places), part in zip(self._batches, rows, strict=True):
-            index = places[:, None] * self.width + np.arange(batch.length)
-            out[torch.from_numpy(index.reshape(-1)).to(self.device)] = part
-        return out[self.everywhere.flat][None]
+        parts = self._base(min(layer + 1, len(self.weights.blocks)))
+        return gather(parts, of, self.everywhere.count, self.device)
 
     def _past_heads(self, trace: Trace, layer: int) -> Tensor:
         if not self.weights.shape.parallel:

@@ -7,8 +7,9 @@ from an earlier call) is needed and not computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from circuitspec.engine.plan.graph import (
     NOTHING,
@@ -59,11 +60,11 @@ class Demand:
 def demand(
     graph: Graph,
     roots: Iterable[tuple[int, int]],
-    known: Callable[[int, int], bool] = lambda number, segment: False,
+    known: Mapping[int, int] = MappingProxyType({}),
 ) -> Demand:
     """What the residuals `roots` (number, segment) depend on.
 
-    `known(number, segment)`: the residual need not be computed there.
+    `known[number]` has the segments, as bits, at which a residual need not be computed.
     """
     found = Demand([LayerDemand() for _ in range(graph.shape.n_layers)])
     where = found.where
@@ -93,7 +94,7 @@ def demand(
         bits = where.get(number, 0)
         if not bits or isinstance(node, Base):
             continue
-        if all(known(number, s) for s in range(bits.bit_length()) if bits >> s & 1):
+        if not bits & ~known.get(number, 0):
             continue
         match node:
             case Start():
