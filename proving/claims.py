@@ -169,7 +169,10 @@ class Claims:
         logits = world.circuit(self.story, ablation)
         mine, agreement = world.metric(logits), world.agreement(logits)
         error = np.abs(mine - model)
-        blind = bool(agreement.mean() < 0.5 or error.mean() > 0.5 * abs(model.mean()))
+        half = 0.5 * abs(model.mean())
+        if abs(error.mean() - half) < 1e-6:
+            return None  # blind or not: rounding decides
+        blind = bool(agreement.mean() < 0.5 or error.mean() > half)
         match left:
             case "agreement":
                 return Figure(parts=(agreement,))

@@ -207,7 +207,8 @@ def _wrong_token(story: Story, labels: tuple[str, ...]) -> Iterator[Mutant]:
         for label in labels:
             if label in role.at:
                 continue
-            moved = replace(role, at=(label,))
+            # what it carried could not be brought there, and the checker would say so
+            moved = replace(role, at=(label,), carries=())
             alone = _with_role(story, name, moved)
             yield Mutant(kind="role at the wrong token", what=f"{name} @ {label}", story=alone)
             roles = dict(alone.roles)
@@ -230,7 +231,7 @@ def _wrong_key(story: Story, labels: tuple[str, ...]) -> Iterator[Mutant]:
         others = [(label,) for label in labels if (label,) != role.keys]
         others += [(*role.keys, label) for label in labels if label not in role.keys]
         for keys in others:
-            changed = _with_role(story, name, replace(role, keys=keys))
+            changed = _with_role(story, name, replace(role, keys=keys, carries=()))
             what = f"{name} attends {', '.join(keys)}"
             yield Mutant(kind="wrong token attended", what=what, story=changed)
 

@@ -43,6 +43,30 @@ def test_induction() -> None:
     assert recovered(found["destroyed"]) > 1.05
 
 
+@pytest.mark.slow
+def test_brackets() -> None:
+    """Finer stories recover more; sign and height lose the same, and so differ by draws alone."""
+    names = ("everything", "gates_know_signs", "gates_know_the_height", "checkers_compare_counts")
+    found = verified("models/brackets.circuit", *(f"{name}.scrubbed" for name in names))
+    assert recovered(found["everything"]) == pytest.approx(1, abs=1e-3)
+    assert 0.8 < recovered(found["gates_know_signs"]) < 0.95
+    assert recovered(found["gates_know_the_height"]) < 0.65
+    assert recovered(found["checkers_compare_counts"]) < 0.65
+
+
+@pytest.mark.slow
+def test_digit_addition() -> None:
+    """Each grain recovers no more than the finer one, for every digit of the sum."""
+    names = ("digits", "sums", "sums_and_carries", "no_carry")
+    found = verified("models/digit_addition.circuit", *names)
+    for digit in ("hundreds", "tens", "units"):
+        fine, sums, carries, none = (recovered(found[name], f"({digit})") for name in names)
+        assert fine == pytest.approx(1, abs=0.01)
+        assert 0.9 < carries < sums < fine
+        assert none < fine + 1e-3
+    assert recovered(found["no_carry"], "(tens)") < 0.8
+
+
 @needs_shared
 @pytest.mark.slow
 def test_modular_addition() -> None:
