@@ -6,10 +6,20 @@ import re
 import sys
 from pathlib import Path
 
+from circuitspec.hypothesis.measures import MEASURES
+from circuitspec.language.meanings import FUNCTIONS
 from circuitspec.language.tables import grammar_text, tables
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "language.md"
 WIDTH = 96
+
+SCALES = {"share": "0 to 1", "nonnegative": "from 0", "any": "any number"}
+NEEDS = {
+    "run": "changes something",
+    "scrub": "has a `scrub`",
+    "knockouts": "has `knockouts`",
+    "ablation": "says what is cut and what it becomes",
+}
 
 
 def ebnf(grammar: str) -> str:
@@ -58,11 +68,24 @@ def wrapped(name: str, alternatives: list[str]) -> list[str]:
     return lines
 
 
+def measures() -> str:
+    """The measures of `require` as a table."""
+    lines = ["| measure | value | a claim that | meaning |", "| --- | --- | --- | --- |"]
+    for name, measure in MEASURES.items():
+        words = measure.argument.replace("nodes", "ROLE").replace("metric", "METRIC")
+        written = f"{name}({words.replace('layer', 'LAYER').replace(' and ', ', ')})"
+        needs = ", ".join(text for need, text in NEEDS.items() if need in measure.needs) or "any"
+        row = (f"`{written}`", SCALES[measure.scale], needs, FUNCTIONS[name])
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
 def page(text: str) -> str:
     """The page with its generated parts made anew."""
     reserved = ", ".join(f"`{word}`" for word in sorted(tables().reserved))
     for part, body in (
         ("reserved", reserved),
+        ("measures", measures()),
         ("grammar", f"```ebnf\n{ebnf(grammar_text())}\n```"),
     ):
         pattern = re.compile(rf"(<!-- begin {part}: [^>]*-->\n).*?(<!-- end {part} -->)", re.DOTALL)

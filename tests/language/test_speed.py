@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from circuitspec.language.diagnostics import Severity
 from circuitspec.language.parser import parse
 from circuitspec.language.printer import to_text
+from circuitspec.loading import load_spec
 
 ROOT = Path(__file__).parents[2]
 IOI = (ROOT / "specs" / "ioi_gpt2.circuit").read_text("utf-8")
@@ -92,6 +94,11 @@ def test_ten_thousand_lines() -> None:
     took = time.process_time() - before
     assert diagnostics == ()
     assert len(spec.hypotheses) > 100
+    assert took < 3
+    before = time.process_time()
+    loaded = load_spec("specs.circuit", text=text, prompts="few")
+    took = time.process_time() - before
+    assert {d.severity for d in loaded.diagnostics} == {Severity.NOTE}
     assert took < 3
 
 

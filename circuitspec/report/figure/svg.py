@@ -7,7 +7,7 @@ so a print in black still says q, k or v.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from circuitspec.language.nodes import Channel
@@ -37,13 +37,19 @@ from circuitspec.report.figure.strokes import (
 )
 from circuitspec.report.figure.style import MEANINGS, NAMES, style
 
+Told = Mapping[str, Sequence[str]]
 HEADING = 32.0
 NARROWEST = 420.0
 LINE = 17.0
 
 
-def to_svg(layout: Layout) -> str:
-    """The figure as the text of an SVG file, ending in a newline."""
+def to_svg(layout: Layout, *, told: Told | None = None, prefix: str = "") -> str:
+    """The figure as the text of an SVG file, ending in a newline.
+
+    `told` are lines shown on hovering over a box (by its id) or an arrow (by `source -> target`).
+    `prefix` begins all ids, where several figures stand in one document.
+    """
+    told = told or {}
     scene = layout.scene
     width = max(layout.width, NARROWEST)
     legend = list(_legend(layout, width))
@@ -54,9 +60,9 @@ def to_svg(layout: Layout) -> str:
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{px(width)}" height="{px(height)}" '
         f'viewBox="0 0 {px(width)} {px(height)}" role="img" '
-        'aria-labelledby="circuit-title circuit-desc">',
-        f'<title id="circuit-title">{escape(_title(layout))}</title>',
-        f'<desc id="circuit-desc">{escape(description(layout))}</desc>',
+        f'aria-labelledby="{prefix}circuit-title {prefix}circuit-desc">',
+        f'<title id="{prefix}circuit-title">{escape(_title(layout))}</title>',
+        f'<desc id="{prefix}circuit-desc">{escape(description(layout))}</desc>',
         f"<style>{style()}</style>",
         f'<rect class="paper" width="{px(width)}" height="{px(height)}"/>',
         f'<text class="heading" x="{px(MARGIN)}" y="26">{escape(scene.name)}</text>',
@@ -67,10 +73,10 @@ def to_svg(layout: Layout) -> str:
         f'<g transform="translate(0 {px(top)})">',
         *(_row(row) for row in layout.rows),
         *_axis(layout),
-        *_wires(layout),
+        *_wires(layout, told),
         *(_token(column, rect) for column, rect in layout.tokens),
         *(_logits(id_, rect) for id_, rect in layout.logits),
-        *(line for box in layout.boxes for line in _box(box)),
+        *(line for box in layout.boxes for line in _box(box, told, prefix)),
         *_labels(layout.wires),
         "</g>",
     ]
@@ -85,8 +91,8 @@ def to_svg(layout: Layout) -> str:
 
 
 def _summary(layout: Layout) -> str:
-    """The first line of the hypothesis's docstring."""
-    return (layout.scene.doc or "").strip().split("\n")[0]
+    """The first paragraph of the hypothesis's docstring."""
+    return " ".join((layout.scene.doc or "").strip().split("\n\n")[0].split())
 
 
 def _title(layout: Layout) -> str:
@@ -163,12 +169,12 @@ def _logits(id_: str, rect: Rect) -> str:
     )
 
 
-def _box(placed: PlacedBox) -> Iterator[str]:
+def _box(placed: PlacedBox, told: Told, prefix: str) -> Iterator[str]:
     box, rect = placed.box, placed.rect
     x = rect.x + rect.width / 2
     attends = f" attends {', '.join(map(str, box.attends))}" if box.attends else ""
-    yield f'<g class="{box.kind}" id={quoteattr(box.id)}>'
-    yield f"<title>{escape(f'{box.name} @ {box.position}{attends}')}</title>"
+    yield f'<g class="{box.kind}" id={quoteattr(prefix + box.id)}>'
+    yield _hover((f"{box.name} @ {box.position}{attends}", *told.get(box.id, ())))
     yield f'<rect class="box" {_rect(rect)} rx="6"/>'
     y = rect.y + TITLE_LINE - 1
     yield f'<text class="name" x="{px(x)}" y="{px(y)}">{escape(box.name)}</text>'
@@ -188,7 +194,7 @@ def _box(placed: PlacedBox) -> Iterator[str]:
 # ── wires ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _wires(layout: Layout) -> Iterator[str]:
+def _wires(layout: Layout, told: Told) -> Iterator[str]:
     """Net by net, each on a strip of paper, so that where two cross it is seen which is above."""
     nets: dict[Net, list[PlacedWire]] = {}
     for wire in layout.wires:
@@ -198,7 +204,9 @@ def _wires(layout: Layout) -> Iterator[str]:
         paths = [path_of(points) for points in parted([shortened(w.points) for w in group])]
         yield from (f'<path class="under" d="{path}"/>' for path in paths)
         for wire, path in zip(group, paths, strict=True):
-            yield f"<g><title>{escape(bundle_text(wire.bundle))}</title>"
+            bundle = wire.bundle
+            lines = told.get(f"{bundle.source} -> {bundle.target}", ())
+            yield f"<g>{_hover((bundle_text(bundle), *lines))}"
             yield from strokes(path, wire.bundle.channels, wire.bundle.attends)
             yield head(wire)
             yield "</g>"
@@ -268,6 +276,10 @@ def _captions(layout: Layout, width: float) -> Iterator[str]:
         yield escape(text.cut("; ".join(about), room, 11))
     for name, template in scene.templates:
         yield escape(text.cut(f"{name}: {template}", room, 11))
+
+
+def _hover(lines: Iterable[str]) -> str:
+    return f"<title>{escape(chr(10).join(lines))}</title>"
 
 
 def _rect(rect: Rect) -> str:
