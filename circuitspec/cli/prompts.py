@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from circuitspec.cli.exits import Exit
 from circuitspec.cli.output import emit, say, wants_color, width_of
-
-if TYPE_CHECKING:
-    from circuitspec.hypothesis.records import Hypothesis
-    from circuitspec.task.records import PromptSet, TaskData
 
 EPILOG = """\b
 Examples:
@@ -63,27 +57,21 @@ def prompts(
     With these and the checkpoint anyone can recompute a figure that `verify` printed.
     """
     from circuitspec.cli.selection import load_or_exit, select
+    from circuitspec.listing import CannotListError, listed
     from circuitspec.report import prompts as render
-    from circuitspec.task.export import prompt_lines
 
     loaded = load_or_exit(spec, prompts="all", seed=seed)
-    printed: list[list[dict[str, object]]] = []
-    for bound in select(loaded, hypothesis):
-        if bound.task is None:
-            reasons = "; ".join(loaded.not_checked) or "its task could not be built"
-            say(f"no prompts for {bound.hypothesis.name}: {reasons}")
-            raise typer.Exit(Exit.WRONG)
-        lines = prompt_lines(bound.task, _pools(bound.hypothesis, bound.task))
-        for _, group in groupby(lines, key=lambda line: line["set"]):
-            own = [{**line, "task": bound.task.name} for line in group]
-            if own not in printed:  # rivals over one task share their prompts
-                printed.append(own)
-    names = list(dict.fromkeys(line["set"] for lines in printed for line in lines))
+    try:
+        lines = listed(select(loaded, hypothesis), loaded.not_checked)
+    except CannotListError as error:
+        say(str(error))
+        raise typer.Exit(Exit.WRONG) from None
+    names = list(dict.fromkeys(line["set"] for line in lines))
     unknown = [name for name in sets or () if name not in names]
     if unknown:
         say(f"no set is named {', '.join(unknown)}; there are: {', '.join(map(str, names))}")
         raise typer.Exit(Exit.WRONG)
-    chosen = [x for lines in printed for x in lines if not sets or x["set"] in sets]
+    chosen = [line for line in lines if not sets or line["set"] in sets]
     if form is PromptFormat.table:
         color = wants_color(sys.stdout) and output is None
         text = render.table(chosen, width=width_of(sys.stdout), color=color)
@@ -93,17 +81,3 @@ def prompts(
     if problem is not None:
         say(problem)
         raise typer.Exit(Exit.WRONG)
-
-
-def _pools(hypothesis: Hypothesis, task: TaskData) -> Iterator[PromptSet]:
-    """The pools that a hypothesis's scrubs draw from."""
-    from circuitspec.hypothesis.records import Scrub
-    from circuitspec.task.pools import pool_of
-
-    for claim in hypothesis.claims:
-        if isinstance(claim.intervention, Scrub):
-            pool, found = pool_of(task, claim.name, claim.intervention.over)
-            if pool is None:
-                say(f"no pool for {claim.name}: " + "; ".join(d.message for d in found))
-                raise typer.Exit(Exit.WRONG)
-            yield pool

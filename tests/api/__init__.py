@@ -1,0 +1,1 @@
+"""circuitspec from Python."""
