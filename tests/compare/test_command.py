@@ -1,0 +1,69 @@
+"""`circuitspec compare` on the command line: formats, exit codes, what is said of wrong specs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from circuitspec.cli.app import app
+
+from .machines import ALL, NAIVE, hypothesis, machine, write
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four hypotheses: the whole story twice, one as faithful, and one that is refuted."""
+    return write(
+        tmp_path_factory.mktemp("rivals"),
+        machine(),
+        hypothesis("full", ALL),
+        hypothesis("again", ALL),
+        hypothesis("naive", NAIVE),
+        hypothesis("wrong", (("copier", "a0.h2"),)),
+    )
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def test_exit_codes_are_those_of_verify(spec: Path) -> None:
+    assert run(f"{spec}::full", f"{spec}::naive").exit_code == 0
+    assert run(f"{spec}::full", f"{spec}::wrong").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code"), [("full", "naive", 0), ("naive", "full", 1), ("full", "again", 3)]
+)
+def test_with_expect_better_the_comparison_counts(
+    spec: Path, first: str, second: str, code: int
+) -> None:
+    done = run(f"{spec}::{first}", f"{spec}::{second}", "--expect-better")
+    assert done.exit_code == code, done.output
+
+
+def test_the_margin_decides_what_matters(spec: Path) -> None:
+    """Half of the model's metric is more than any of these circuits miss by."""
+    done = run(f"{spec}::full", f"{spec}::naive", "--margin", 80, "--expect-better")
+    assert done.exit_code == 3
+    assert "not distinguishable at this n (100)" in done.output
+
+
+def test_formats(spec: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out" / "comparison.json"
+    done = run(f"{spec}::full", f"{spec}::naive", "--format", "json", "--output", file)
+    assert done.output == ""
+    assert json.loads(file.read_text("utf-8"))["schema"] == "circuitspec.comparison/1"
+    done = run(f"{spec}::full", f"{spec}::naive", "-f", "markdown")
+    assert done.output.startswith("## full against naive\n")
+
+
+def test_specs_that_cannot_be_compared(spec: Path, tmp_path: Path) -> None:
+    assert run(f"{spec}::full").exit_code == 2
+    assert "no rival" in run(f"{spec}::full").output
+    assert run(f"{spec}::full", f"{spec}::nobody").exit_code == 2
+    assert run(spec, tmp_path / "nowhere.circuit").exit_code == 2
