@@ -118,6 +118,25 @@ def test_all_parts_of_a_computed_feature_have_to_arrive() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("feature", "attends", "codes"),
+    [
+        ('count("Mary")', "END", ["H048"]),
+        ('count("Mary") - count("John", to = here)', "END", ["H048"]),
+        ('count("Mary")', "*", []),
+        ('count("Mary")', "IO", []),
+        ("member(IO, names.female)", "S1", ["H048"]),
+        ("member(IO, names.female)", "IO", []),
+    ],
+)
+def test_a_count_or_a_class_comes_from_the_tokens_it_is_of(
+    feature: str, attends: str, codes: list[str]
+) -> None:
+    role = f"role r = a0.h0 @ END attends {attends} carries {feature}"
+    text = spec(role, "edge input -> r.kv", "edge r -> logits", task=ONE_TEMPLATE)
+    assert [d.code for d in findings(text)] == codes
+
+
 def test_in_the_graph_a_node_of_two_places_reads_at_each_its_own() -> None:
     h = one(
         spec(

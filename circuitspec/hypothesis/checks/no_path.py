@@ -78,7 +78,11 @@ def _needs(feature: Expr, info: TaskInfo) -> list[_Need]:
         case syntax.Call(function="order", arguments=arguments):
             places = [p for a in arguments if (p := info.place_of(a)) is not None]
             return [_Need(places, any_offset=True)] if places else []
-        case syntax.Call(function="count" | "column" | "member"):
+        case syntax.Call(function="count"):
+            # Of tokens anywhere: what reaches the role has to start at some place but the last.
+            labels = {label for t in info.templates for label in t.labels}
+            return [_Need([Position(label) for label in sorted(labels)])] if labels else []
+        case syntax.Call(function="column"):
             return []
         case syntax.Call(arguments=arguments):
             return [need for a in arguments for need in _needs(a, info)]
