@@ -77,10 +77,13 @@ def render(
         from circuitspec.report.figure.layout import layout
 
         if form is FigureFormat.svg:
-            from circuitspec.report.figure.svg import to_svg as write_as
+            from circuitspec.report.figure.svg import to_svg
+
+            text = to_svg(layout(scene))
         else:
-            from circuitspec.report.figure.json import to_json as write_as
-        text = write_as(layout(scene))
+            from circuitspec.report.figure.json import to_json
+
+            text = to_json(layout(scene))
     failure = emit(text, output)
     if failure is not None:
         say(failure)

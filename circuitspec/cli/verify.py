@@ -13,6 +13,7 @@ import typer
 
 from circuitspec.cli.exits import Exit, exit_of
 from circuitspec.cli.output import emit, say, wants_color, width_of, write
+from circuitspec.cli.pages import write_plots, write_report
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.extras import missing_extras
 from circuitspec.language.diagnostics import Diagnostic, Severity, has_errors
@@ -29,6 +30,7 @@ Examples:
   circuitspec verify spec.circuit --only faithful --only movers_attend
   circuitspec verify spec.circuit --replicate 5 --format json --output result.json
   circuitspec verify spec.circuit --format github        in a workflow: annotations and a summary
+  circuitspec verify spec.circuit --report report.html   with the figure, plots and single prompts
   circuitspec verify spec.circuit --locked               also: nothing moved since --write-lock
 
 \b
@@ -92,6 +94,14 @@ def verify(
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Instead of the seed in the spec.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a report in HTML, too."),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option("--plots", metavar="FOLDER", help="Write plots there, too, as SVG."),
+    ] = None,
     write_lock: Annotated[
         bool,
         typer.Option("--write-lock", help="Write what was measured, on what, to SPEC.lock."),
@@ -117,22 +127,21 @@ def verify(
     lock = _read_lock(spec) if locked else None
     require_extras("verify")
     with ProgressBar("loading") as progress:
-        from circuitspec.verification import Options  # torch: seconds
+        from circuitspec.model.kept import KeptModels  # torch: seconds
+        from circuitspec.verification import Options
         from circuitspec.verification import verify as decide
 
-        result, diagnostics = decide(
-            spec,
-            options=Options(
-                only=tuple(only or ()),
-                device=device,
-                dtype=dtype.value,
-                batch_size=batch_size,
-                replicate=replicate,
-                audit=audit,
-                seed=seed,
-            ),
-            progress=progress,
+        loader = KeptModels()
+        options = Options(
+            only=tuple(only or ()),
+            device=device,
+            dtype=dtype.value,
+            batch_size=batch_size,
+            replicate=replicate,
+            audit=audit,
+            seed=seed,
         )
+        result, diagnostics = decide(spec, options=options, progress=progress, loader=loader)
     if result is None or has_errors(diagnostics):
         _refuse(form, output, diagnostics)
         raise typer.Exit(Exit.WRONG)
@@ -148,6 +157,10 @@ def verify(
         from circuitspec.report.rows import summary
 
         say(f"{summary(result)}; written to {output}")
+    if report is not None:
+        write_report(report, result, loaded, options, loader)
+    if plots is not None:
+        write_plots(plots, result)
     if write_lock:
         _write_lock(spec, result)
     same = lock is None or _same(spec, lock, result, whole=not only)

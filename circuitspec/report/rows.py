@@ -108,10 +108,10 @@ def _threshold(requirement: RequirementResult, limits: tuple[float, ...], decima
         return "–"
     if len(limits) > 1:
         return f"in [{', '.join(limit(t, decimals) for t in limits)}]"
-    return f"{_relation(requirement)} {limit(limits[0], decimals)}".strip()
+    return f"{relation_of(requirement)} {limit(limits[0], decimals)}".strip()
 
 
-def _relation(requirement: RequirementResult) -> str:
+def relation_of(requirement: RequirementResult) -> str:
     """How the estimate must stand to the threshold: of a band's ends, the one that was nearer."""
     for contrast in requirement.contrasts:
         if contrast.get("estimate") == requirement.estimate:

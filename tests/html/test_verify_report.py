@@ -1,0 +1,140 @@
+"""`verify --report`: a page of a real run, and how a real browser shows it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from circuitspec.cli.pages import write_plots, write_report
+from circuitspec.closeup import Closeup, closeups
+from circuitspec.judge.records import RunResult
+from circuitspec.loading import load_spec
+from circuitspec.model.kept import KeptModels
+from circuitspec.verification import Options, verify
+
+from .test_page import SPEC, tree
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+Verified = tuple[Path, RunResult, Path, KeptModels]
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    folder = tmp_path_factory.mktemp("report")
+    path = folder / "small.circuit"
+    path.write_text(SPEC, encoding="utf-8")
+    loader = KeptModels()
+    result, found = verify(path, options=Options(controls=0), loader=loader)
+    assert result is not None, found
+    return path, result, folder, loader
+
+
+@pytest.fixture(scope="module")
+def looked(verified: Verified) -> Mapping[str, Closeup]:
+    path, _, _, loader = verified
+    return closeups(path, loader=loader)
+
+
+def test_roles_are_looked_at_where_they_live(looked: Mapping[str, Closeup]) -> None:
+    (seen,) = looked["small"].seen
+    assert seen.template == "abba"
+    assert "".join(t.strip() for t in seen.tokens) == seen.text.replace(" ", "")
+    heads = [(look.role, look.head) for look in seen.looks]
+    assert heads == [("early", "a0.h0"), ("early", "a0.h1"),
+                     ("reader", "a2.h0"), ("reader", "a3.h2"), ("reader", "a3.h5")]  # fmt: skip
+    for look in seen.looks:
+        assert sum(look.weights) == pytest.approx(1, abs=1e-5)
+        assert not any(look.weights[look.query + 1 :]), "nothing after the query is seen"
+        assert look.query == (len(seen.tokens) - 1 if look.role == "reader" else 9)
+
+
+def test_the_attention_is_what_the_claim_measured(
+    verified: Verified, looked: Mapping[str, Closeup]
+) -> None:
+    _, result, _, _ = verified
+    (seen,) = looked["small"].seen
+    mean = result.hypotheses[0].claims[0].measures["attention(reader)"]
+    here = [look.weights[9] for look in seen.looks if look.role == "reader"]
+    assert abs(sum(here) / len(here) - mean) < 0.4, "one prompt of those whose mean it is"
+
+
+def test_the_worst_prompts_are_the_furthest(
+    verified: Verified, looked: Mapping[str, Closeup]
+) -> None:
+    _, result, _, _ = verified
+    closeup = looked["small"]
+    assert (closeup.claim, closeup.metric, len(closeup.worst)) == ("faithful", "logit_diff", 5)
+    off = [abs(each.model - each.circuit) for each in closeup.worst]
+    assert off == sorted(off, reverse=True)
+    faithful = next(c for c in result.hypotheses[0].claims if c.name == "faithful")
+    assert off[-1] >= faithful.measures["error(logit_diff)"], "worse than the mean error"
+
+
+def test_a_page_and_its_plots_are_written(verified: Verified) -> None:
+    path, result, folder, loader = verified
+    loaded = load_spec(path, prompts="none")
+    write_report(folder / "report.html", result, loaded, Options(), loader)
+    root = tree((folder / "report.html").read_text(encoding="utf-8"))
+    headings = [h.text for h in root.iter("h3")]
+    assert headings == [
+        "Claims", "Completeness and minimality", "Where roles look",
+        "Furthest from the model under faithful", "Where it comes from",
+    ]  # fmt: skip
+    write_plots(folder / "plots", result)
+    assert sorted(p.name for p in (folder / "plots").iterdir()) == [
+        "small.complete.logit_diff.svg",
+        "small.minimal.logit_diff.svg",
+    ]
+
+
+@pytest.mark.slow
+def test_the_command_writes_it(verified: Verified, tmp_path: Path) -> None:
+    path, _, _, _ = verified
+    command = [sys.executable, "-m", "circuitspec", "verify", path, "--only", "looks"]
+    report = tmp_path / "new folder" / "r.html"
+    done = subprocess.run(
+        [*command, "--report", report], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"written to {report}" in done.stderr
+    assert tree(report.read_text(encoding="utf-8")).tag == "html"
+
+
+MEASURE = """<script>
+const page = document.documentElement;
+page.dataset.width = innerWidth + " " + page.scrollWidth;
+page.dataset.paper = getComputedStyle(document.body).backgroundColor;
+page.dataset.boxes = document.querySelectorAll("svg .box").length;
+</script></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_a_browser_shows_it_at_any_width(verified: Verified, tmp_path: Path, width: int) -> None:
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"no browser to open it in: none of {', '.join(BROWSERS)} is installed")
+    path, result, _, loader = verified
+    report = tmp_path / "report.html"
+    write_report(report, result, load_spec(path, prompts="none"), Options(), loader)
+    report.write_text(report.read_text(encoding="utf-8").replace("</body>", MEASURE))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+               f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
+               "--dump-dom", report.as_uri()]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("the browser did not answer within two minutes")
+    found = re.search(r'data-width="(\d+) (\d+)"', done.stdout)
+    if found is None:
+        pytest.skip(f"the browser showed nothing: {done.stderr[-200:]}")
+    inner, scrolled = int(found[1]), int(found[2])
+    assert scrolled <= inner, "the page itself never scrolls sideways"
+    assert 'data-paper="rgb(255, 255, 255)"' in done.stdout
+    assert 'data-boxes="2"' in done.stdout
