@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Literal
+from random import Random
 
 import numpy as np
 
+from proving.exact import depth
+from proving.figure import Claim, Figure, Unit
 from proving.machine import Array
 from proving.scrub import is_told_apart, scrub
 from proving.story import Edge, Role, Story
@@ -21,78 +23,16 @@ ENOUGH = 0.2
 MANY = 20
 """Stories with more declared edges than this have no claim on every edge."""
 
+RANDOM_SETS = 8
+"""Sets K that a completeness claim draws at random."""
+
 SCRUB_DRAWS = 16
 """Draws a prompt in a claim that scrubs."""
 
-Unit = Literal["of model", "plain"]
-Over = Literal["one", "each", "largest size", "smallest size"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """What is compared with the threshold, exactly.
-
-    `parts` are signed series over the population [n]. Divided by the mean of `under` (the model's
-    metric, or what a ratio is over), their means are the values. `over` says what becomes of
-    several: each must pass, or the size of the largest or smallest counts. `blind`: a faithfulness
-    claim on a mean, with agreement below one half or the mean error above half of the model's.
-    `still`: some intervention leaves the metric of every prompt as it was, as inert ones do.
-    `error`: the standard error of a value that is a mean over draws, 0 of one that is exact.
-    """
-
-    parts: tuple[Array, ...]
-    under: Array | None = None
-    over: Over = "one"
-    blind: bool = False
-    still: bool = False
-    error: float = 0.0
-
-    def value(self, operator: str) -> float:
-        """The number that `operator` compares."""
-        under = 1.0 if self.under is None else float(self.under.mean())
-        means = [float(part.mean()) / under for part in self.parts]
-        if self.over == "one":
-            (mean,) = means
-            return mean
-        if self.over == "each":
-            return min(means) if operator == ">=" else max(means)
-        sizes = [abs(mean) for mean in means]
-        # `effect <= t` is of every element, `effect >= t` too; one K is enough for incompleteness
-        smallest = self.over == "smallest size" and operator == ">="
-        return min(sizes) if smallest else max(sizes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One kind of figure of a story: how a spec asks for it, and how it is reckoned.
-
-    `key` is the same for a story and its mutants, so that the two can be compared.
-    """
-
-    kind: str
-    key: str
-    actions: tuple[str, ...]
-    left: str
-    unit: Unit
-
-    def text(self, name: str, operator: str, threshold: float, top: float | None = None) -> str:
-        """As a statement. `within` takes a share of the model's metric, `==` a band up to `top`."""
-        if operator == "within":
-            bound = f"within {100 * threshold:.4f}% of model.logit_diff"
-        elif operator == "==":
-            assert top is not None
-            middle, half = (threshold + top) / 2, (top - threshold) / 2
-            bound = f"== {middle:.6f} +- {half:.6f}"
-        elif self.unit == "of model":
-            bound = f"{operator} {_signed(100 * threshold, 4)}% * model.logit_diff"
-        else:
-            bound = f"{operator} {_signed(threshold, 6)}"
-        body = "  ".join([*self.actions, f"require {self.left} {bound} ci 95"])
-        return f"expect {name} {{ {body} }}"
-
-
-def _signed(number: float, digits: int) -> str:
-    return f"{number:.{digits}f}"
+def _place(node: str) -> tuple[float, int]:
+    """Where a node comes in the order in which random sets are drawn."""
+    return depth(node), int(node.partition(".h")[2] or 0)
 
 
 def _is_zero(change: Array) -> bool:
@@ -115,6 +55,7 @@ class Claims:
         for ablation in self.ablations():
             yield from self.faithful(ablation)
             yield from self.knockouts(ablation)
+            yield from self.given(ablation)
             yield from self.complete(ablation)
             yield from self.minimal(ablation)
         for baseline in self.world.task.baselines:
@@ -201,30 +142,89 @@ class Claims:
             yield claim, partial(self._knockout, ablation, name)
 
     def _knockout(self, ablation: Ablation, name: str) -> Figure:
-        cut = self.story.elements(name)
-        return self._of_model(self.world.knockout(self.story, ablation, cut))
+        cut = self._leaving(self.story.elements(name), ablation)
+        return self._of_model(self.world.knockout(ablation, *cut))
+
+    def given(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
+        """Knock-outs, and the circuit alone, of the model without another role."""
+        if ablation.by == "edges" or ablation.value == "counterfactual":
+            return
+        for given in self.story.roles:
+            for name in ("complement", *self.story.roles):
+                if name == given:
+                    continue
+                claim = Claim(
+                    kind="given ablated",
+                    key=f"given {given} {name} {ablation.text}",
+                    actions=(
+                        f"given ablated {given}",
+                        f"ablate {name} {ablation.text}",
+                        *(["accept blind"] if name == "complement" else []),
+                    ),
+                    left="logit_diff",
+                    unit="of model",
+                )
+                yield claim, partial(self._given, ablation, given, name)
+
+    def _given(self, ablation: Ablation, given: str, name: str) -> Figure | None:
+        """Zeros and means are constants, so two knock-outs are one of both."""
+        out = self.story.elements(given)
+        model = self.world.metric(self.world.knockout(ablation, out))
+        if model.mean() < ENOUGH * abs(self.model.mean()):
+            return None
+        if name == "complement":
+            logits = self.world.circuit(self.story, ablation, out)
+        else:
+            logits = self.world.knockout(ablation, out | self.story.elements(name))
+        metric = self.world.metric(logits)
+        return Figure(parts=(metric,), under=model, still=_is_zero(metric - model))
 
     def complete(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
-        """Incompleteness over the roles."""
-        claim = Claim(
-            kind="completeness",
-            key=f"complete {ablation.text}",
-            actions=(f"ablate {ablation.text}", "knockouts roles"),
-            left="incompleteness",
-            unit="of model",
-        )
-        yield claim, partial(self._complete, ablation)
+        """Incompleteness over the roles, and over sets drawn at random."""
+        for sets in ("roles", f"random {RANDOM_SETS}"):
+            claim = Claim(
+                kind="completeness",
+                key=f"complete {sets} {ablation.text}",
+                actions=(f"ablate {ablation.text}", f"knockouts {sets}"),
+                left="incompleteness",
+                unit="of model",
+            )
+            yield claim, partial(self._complete, ablation, sets)
 
-    def _complete(self, ablation: Ablation) -> Figure:
+    def _complete(self, ablation: Ablation, sets: str) -> Figure:
+        if sets == "roles":
+            cuts = [self._leaving(self.story.elements(name), ablation) for name in self.story.roles]
+        else:
+            cuts = list(self._random_sets(ablation))
         parts = []
         still = False
-        for name in self.story.roles:
-            cut = self.story.elements(name)
-            mine = self.world.metric(self.world.circuit(self.story, ablation, cut))
-            whole = self.world.metric(self.world.knockout(self.story, ablation, cut))
+        for elements, edges in cuts:
+            mine = self.world.metric(self.world.circuit(self.story, ablation, elements, edges))
+            whole = self.world.metric(self.world.knockout(ablation, elements, edges))
             parts.append(mine - whole)
-            still = still or _is_zero(whole - self.model)
+            still = still or (bool(elements or edges) and _is_zero(whole - self.model))
         return Figure(parts=tuple(parts), under=self.model, over="largest size", still=still)
+
+    def _leaving(self, elements: Elements, ablation: Ablation) -> tuple[Elements, frozenset[Edge]]:
+        """A set of elements; by edges, all edges of the circuit that leave them."""
+        if ablation.by == "nodes":
+            return elements, frozenset()
+        edges = self.story.edges(self.world.machine.n_layers)
+        return frozenset(), frozenset(e for e in edges if (e[0], e[3]) in elements)
+
+    def _random_sets(self, ablation: Ablation) -> Iterator[tuple[Elements, frozenset[Edge]]]:
+        """The sets that `random N` draws with seed 0: each part with probability one half."""
+        elements = sorted(self.story.elements(), key=lambda e: (_place(e[0]), e[1]))
+        edges = sorted(
+            self.story.declared(),
+            key=lambda e: (_place(e[0]), _place(e[1]), ("q", "k", "v", "in", "").index(e[2]), e[3]),
+        )
+        for number in range(RANDOM_SETS):
+            random = Random(f"0/knockouts/random/{number}")
+            if ablation.by == "nodes":
+                yield frozenset(e for e in elements if random.random() < 0.5), frozenset()
+            else:
+                yield frozenset(), frozenset(e for e in edges if random.random() < 0.5)
 
     def minimal(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
         """The effect of every role or edge, of every head or node given the rest of its role."""
@@ -248,13 +248,14 @@ class Claims:
         parts = []
         for name, role in self.story.roles.items() if unit != "edge" else ():
             cut = self.story.elements(name)
-            without = self.world.circuit(self.story, ablation, cut)
+            without = self.world.circuit(self.story, ablation, *self._leaving(cut, ablation))
             rests: list[Elements] = [frozenset()]
             if unit != "role":
                 nodes = [n for n in role.nodes if unit == "node" or n[0] == "a"]
                 rests = [self._rest(cut, node) for node in nodes]
             for rest in rests:
-                before = self.world.circuit(self.story, ablation, rest)
+                left = self._leaving(rest, ablation)
+                before = self.world.circuit(self.story, ablation, *left)
                 parts.append(self.world.metric(before) - self.world.metric(without))
         if unit == "edge":
             parts = self._each_edge(ablation)
@@ -327,32 +328,37 @@ class Claims:
         return self._of_model(logits)
 
     def paths(self, baseline: str) -> Iterator[tuple[Claim, Figured]]:
-        """Path patching along every declared pair of a sender and a receiver."""
+        """Path patching along every declared pair of a sender and a receiver, and on from there."""
         mlps = self.world.machine.d_mlp is not None
+        arrows = dict(self._arrows())
+        chains = [(arrow,) for arrow in arrows]
+        chains += [
+            (one, two) for one, two in product(arrows, repeat=2) if one[1].split(".")[0] == two[0]
+        ]
+        for chain in chains:
+            hops = tuple(arrows[arrow] for arrow in chain)
+            written = " -> ".join((chain[0][0], *(receiver for _, receiver in chain)))
+            for how in ("direct", "through mlps") if mlps else ("direct",):
+                claim = Claim(
+                    kind="path patching" if len(chain) == 1 else "path of two hops",
+                    key=f"path {written} {baseline} {how}",
+                    actions=(f"patch all {written} from {baseline} {how}",),
+                    left="logit_diff",
+                    unit="of model",
+                )
+                yield claim, partial(self._path, baseline, hops, how)
+
+    def _arrows(self) -> Iterator[tuple[tuple[str, str], frozenset[Edge]]]:
+        """Every sender and receiver of a line that does not say where, with their edges."""
         for line in self.story.lines:
             for sender, receiver in product(line.senders, line.receivers):
                 one = replace(line, senders=(sender,), receivers=(receiver,))
                 edges = replace(self.story, lines=(one,)).declared()
-                if not edges or one.at:
-                    continue
-                for how in ("direct", "through mlps") if mlps else ("direct",):
-                    claim = Claim(
-                        kind="path patching",
-                        key=f"path {sender} {receiver} {baseline} {how}",
-                        actions=(f"patch all {sender} -> {receiver} from {baseline} {how}",),
-                        left="logit_diff",
-                        unit="of model",
-                    )
-                    yield claim, partial(self._path, baseline, edges, how)
+                if edges and not one.at:
+                    yield (sender, receiver), edges
 
-    def _path(self, baseline: str, edges: frozenset[Edge], how: str) -> Figure:
-        logits = self.world.path(
-            frozenset((e[0], e[3]) for e in edges),
-            frozenset((e[1], e[2], e[3]) for e in edges),
-            baseline,
-            through_mlps=how == "through mlps",
-        )
-        return self._of_model(logits)
+    def _path(self, baseline: str, hops: tuple[frozenset[Edge], ...], how: str) -> Figure:
+        return self._of_model(self.world.path(hops, baseline, through_mlps=how == "through mlps"))
 
     def restored(self, baseline: str) -> Iterator[tuple[Claim, Figured]]:
         """Denoising: every role put back into the counterfactual's run."""

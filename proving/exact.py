@@ -7,7 +7,7 @@ length T; arrays are [n, T, ...].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,14 @@ class Forward:
     attention: Values
     final: Array
     logits: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One arrow of a path: senders and where they write, receivers with channels and where."""
+
+    senders: Mapping[str, Mask]
+    receivers: Mapping[tuple[str, str], Mask]
 
 
 def senders(machine: Machine) -> list[str]:
@@ -237,37 +245,71 @@ def _reached(edges: Live) -> set[str]:
 
 
 def run_path(
-    machine: Machine,
-    tokens: Tokens,
-    other: Values,
-    paths: Mapping[str, Mask],
-    receivers: Mapping[tuple[str, str], Mask],
-    *,
-    through_mlps: bool,
+    machine: Machine, tokens: Tokens, other: Values, hops: Sequence[Hop], *, through_mlps: bool
 ) -> Forward:
-    """Path patching: `paths` are the senders and where, `other` their values on the counterfactual.
+    """Path patching from the first hop's senders, whose values on the counterfactual are `other`.
 
-    Pass 1 freezes all heads at their clean values, and MLPs too unless `through_mlps`; pass 2 holds
-    what the receivers read there.
+    Pass 1 is made once a hop: into the receivers, which send on what they alone make of it. Pass 2
+    holds what the last receivers read.
     """
     clean = run(machine, tokens)
+    held: Held = {}
+    for hop in hops:
+        sent = _sent_on(machine, clean, held) if held else other
+        held = _first_pass(machine, tokens, clean, sent, hop, through_mlps=through_mlps)
+    return run(machine, tokens, held=held)
+
+
+def _first_pass(
+    machine: Machine,
+    tokens: Tokens,
+    clean: Forward,
+    other: Values,
+    hop: Hop,
+    *,
+    through_mlps: bool,
+) -> Held:
+    """What the receivers read with all heads frozen at their clean values, MLPs too unless
+    `through_mlps`, and the senders at `other`."""
     everywhere = np.ones(tokens.shape, dtype=bool)
     frozen: dict[str, tuple[Mask, Array]] = {}
     for node in senders(machine)[1:]:
         if node[0] == "a" or not through_mlps:
             frozen[node] = (everywhere, clean.out[node])
-    for node, mask in paths.items():
+    for node, mask in hop.senders.items():
         kept = clean.out[node]
         if node[0] == "m" and through_mlps:
             frozen[node] = (mask, other[node])
         else:
             frozen[node] = (everywhere, np.where(mask[..., None], other[node], kept))
-    first = run(machine, tokens, frozen)
-    held = {}
-    for (node, channel), mask in receivers.items():
-        x = np.zeros_like(first.final) + constant(machine, node)
-        for sender, value in first.out.items():
-            if depth(sender) < depth(node):
-                x = x + value
-        held[node, channel] = (mask, x)
-    return run(machine, tokens, held=held)
+    out = run(machine, tokens, frozen).out
+    return {
+        (node, channel): (mask, _residual(machine, node, out))
+        for (node, channel), mask in hop.receivers.items()
+    }
+
+
+def _residual(machine: Machine, node: str, out: Values) -> Array:
+    """What a node reads where all senders have these outputs."""
+    total = sum(value for sender, value in out.items() if depth(sender) < depth(node))
+    return np.asarray(total + constant(machine, node))
+
+
+def _sent_on(machine: Machine, clean: Forward, held: Held) -> Values:
+    """What each receiver puts out by itself: held channels as held, others as in the clean run."""
+    found: dict[str, Array] = {}
+    for node in dict.fromkeys(node for node, _ in held):
+        usual = _residual(machine, node, clean.out)
+
+        def channel(name: str, node: str = node, usual: Array = usual) -> Array:
+            if (node, name) not in held:
+                return usual
+            mask, x = held[node, name]
+            return np.where(mask[..., None], x, usual)
+
+        if node[0] == "m":
+            found[node] = mlp(machine, node, channel("in"))
+        else:
+            layer = f"blocks.{node[1:].split('.')[0]}.ln1"
+            found[node], _ = head(machine, node, *(norm(machine, channel(c), layer) for c in "qkv"))
+    return found

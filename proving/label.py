@@ -14,7 +14,8 @@ from functools import cache
 from random import Random
 
 from proving.catalogue import Entry, catalogue
-from proving.claims import Claim, Claims, Figure
+from proving.claims import Claims
+from proving.figure import Claim, Figure
 from proving.mutations import Mutant, mutants
 from proving.story import Story
 

@@ -10,7 +10,7 @@ import numpy as np
 from proving import exact
 from proving.exact import Forward, Mask, Values
 from proving.machine import Array, Machine
-from proving.story import Story
+from proving.story import Edge, Story
 from proving.task import Task
 
 Elements = frozenset[tuple[str, str]]
@@ -87,7 +87,7 @@ class World:
         story: Story,
         ablation: Ablation,
         cut: Elements = frozenset(),
-        cut_edges: frozenset[tuple[str, str, str, str]] = frozenset(),
+        cut_edges: frozenset[Edge] = frozenset(),
         *,
         empty: bool = False,
     ) -> Array:
@@ -106,20 +106,17 @@ class World:
                 self._runs[key] = exact.run(self.machine, self.task.tokens, written).logits
             return self._runs[key]
         edges = frozenset() if empty else story.edges(self.machine.n_layers)
-        edges -= cut_edges | {e for e in edges if (e[0], e[3]) in cut}
-        return self._edges(edges, ablation, all_but=False)
+        return self._edges(edges - cut_edges, ablation, all_but=False)
 
-    def knockout(self, story: Story, ablation: Ablation, cut: Elements) -> Array:
-        """M without `cut`: its elements ablated, or by edges the circuit's edges leaving them."""
+    def knockout(
+        self, ablation: Ablation, cut: Elements, cut_edges: frozenset[Edge] = frozenset()
+    ) -> Array:
+        """M without `cut`, where its elements live, or by edges without `cut_edges`."""
         if ablation.by == "edges":
-            edges = story.edges(self.machine.n_layers)
-            leaving = frozenset(e for e in edges if (e[0], e[3]) in cut)
-            return self._edges(leaving, ablation, all_but=True)
+            return self._edges(cut_edges, ablation, all_but=True)
         return self.patched(cut, self.values(ablation), (ablation, "knockout"))
 
-    def _edges(
-        self, edges: frozenset[tuple[str, str, str, str]], ablation: Ablation, *, all_but: bool
-    ) -> Array:
+    def _edges(self, edges: frozenset[Edge], ablation: Ablation, *, all_but: bool) -> Array:
         key = ("edges", edges, ablation, all_but)
         if key not in self._runs:
             labels: dict[tuple[str, str, str], list[str]] = {}
@@ -148,28 +145,27 @@ class World:
         return self._runs[key]
 
     def path(
-        self,
-        senders: Elements,
-        receivers: frozenset[tuple[str, str, str]],
-        baseline: str,
-        *,
-        through_mlps: bool,
+        self, hops: tuple[frozenset[Edge], ...], baseline: str, *, through_mlps: bool
     ) -> Array:
-        """Path patching from elements into (node, channel, position)."""
-        key = ("path", senders, receivers, baseline, through_mlps)
-        if key not in self._runs:
+        """Path patching along edges, hop by hop, from the counterfactual."""
+
+        def hop(edges: frozenset[Edge]) -> exact.Hop:
             labels: dict[tuple[str, str], list[str]] = {}
-            for node, channel, label in receivers:
+            for _, node, channel, label in edges:
                 labels.setdefault((node, channel), []).append(label)
-            self._runs[key] = exact.run_path(
-                self.machine,
-                self.task.tokens,
-                self.other(baseline).out,
-                self.masks(senders),
-                {read: self.task.mask(at) for read, at in labels.items()},
-                through_mlps=through_mlps,
+            return exact.Hop(
+                senders=self.masks(frozenset((edge[0], edge[3]) for edge in edges)),
+                receivers={read: self.task.mask(at) for read, at in labels.items()},
+            )
+
+        def logits() -> Array:
+            other = self.other(baseline).out
+            listed = [hop(edges) for edges in hops]
+            return exact.run_path(
+                self.machine, self.task.tokens, other, listed, through_mlps=through_mlps
             ).logits
-        return self._runs[key]
+
+        return self.once(("path", hops, baseline, through_mlps), logits)
 
     def restored(self, baseline: str, elements: Elements) -> Array:
         """The model fed the counterfactual's tokens, with clean outputs put back."""
