@@ -140,7 +140,7 @@ def compare(
     """
     _needs("compare")
     from circuitspec.comparing.compare import compare as decide
-    from circuitspec.comparing.pairs import Terms
+    from circuitspec.comparing.sides import Terms
     from circuitspec.verification import Options
 
     result, diagnostics = decide(

@@ -84,7 +84,7 @@ def compare(
     require_extras("compare")
     with ProgressBar("loading") as progress:
         from circuitspec.comparing.compare import compare as decide  # torch: seconds
-        from circuitspec.comparing.pairs import Terms
+        from circuitspec.comparing.sides import Terms
         from circuitspec.verification import Options
 
         options = Options(seed=seed, device=device, dtype=dtype.value, batch_size=batch_size)

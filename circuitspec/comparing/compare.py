@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from circuitspec.claims.context import Context
-from circuitspec.comparing.pairs import Side, Terms, pair_of, same_model
+from circuitspec.comparing.pairs import pair_of
 from circuitspec.comparing.questions import ablations_of
 from circuitspec.comparing.records import Comparison, Rival
 from circuitspec.comparing.scores import scores
+from circuitspec.comparing.sides import Side, Terms, same_model
 from circuitspec.engine.engine import Engine
 from circuitspec.judge.competence import competence
 from circuitspec.judge.records import SelfCheck

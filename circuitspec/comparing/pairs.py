@@ -1,72 +1,41 @@
-"""Two rivals put to the same questions: paired differences, who is ahead, and what decides."""
+"""Two rivals put to the same questions: paired differences, and who is ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from circuitspec.claims.context import Context
-from circuitspec.claims.measured import Arm, Measured, Series
+from circuitspec.claims.measured import Arm, Series
 from circuitspec.comparing import reading
+from circuitspec.comparing.deciding import deciding_of, disagreements_of, moves_of
 from circuitspec.comparing.differences import called, change, nearer, own, size_bounds
-from circuitspec.comparing.moves import apart, differing, moved
-from circuitspec.comparing.questions import Answer, answer, asked, measurable, measures, questions
+from circuitspec.comparing.moves import apart
+from circuitspec.comparing.questions import Answer, answer, measurable, measures, questions, runs_of
 from circuitspec.comparing.questions import title as titled
 from circuitspec.comparing.records import (
     Called,
     ClaimDifference,
     Difference,
-    Disagreement,
     Move,
     Pair,
     Question,
     Worst,
 )
-from circuitspec.engine.runs import EngineError, Floats, Readings, Run
+from circuitspec.comparing.sides import (
+    Answers,
+    Models,
+    Side,
+    Terms,
+    compute_together,
+    model_of,
+    same_model,
+)
+from circuitspec.engine.runs import EngineError, Run
 from circuitspec.engine.self_checks import run_self_checks
 from circuitspec.hypothesis.records import Ablation, Requirement
 from circuitspec.judge.contrast import statement
 from circuitspec.judge.facts import Facts
-from circuitspec.judge.intervals import Interval
 from circuitspec.judge.many import is_over_many
 from circuitspec.judge.records import SelfCheck
-from circuitspec.verification import Job
-
-LEVEL = 95.0
-MARGIN = 1.0
-"""Percent of the model's metric below which a difference between rivals does not matter."""
-
-SHOWN_PROMPTS = 5
-
-Answers = Mapping[Question, tuple[Answer, Answer]]
-Models = Mapping[str, tuple[Floats, Floats]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What differences are called by: the level in percent, the margin in percent of the metric."""
-
-    level: float = LEVEL
-    margin: float = MARGIN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """One rival with all that it is measured with, and what its claims measured, by name."""
-
-    name: str
-    job: Job
-    context: Context
-    facts: Facts
-    measured: Mapping[str, Measured]
-
-
-def same_model(one: Job, other: Job) -> bool:
-    """Whether two hypotheses explain the same weights."""
-    return (one.model.name, one.model.revision) == (other.model.name, other.model.revision)
 
 
 def pair_of(
@@ -89,15 +58,15 @@ def pair_of(
         return pair, ()
     answers, notes = _answers(first, second, ablations, alike=alike)
     models = {
-        metric: (_model(first).metrics[metric], _model(second).metrics[metric])
+        metric: (model_of(first).metrics[metric], model_of(second).metrics[metric])
         for metric in _metrics(first, second)
     }
     differences = differences_of(answers, models, first.facts, terms, alike=alike)
     worst = tuple(worst_of(differences))
-    deciding = _deciding(differences)
+    deciding = deciding_of(differences)
     moves: tuple[Move, ...] = ()
     if deciding is not None and alike:
-        moves = _moves(deciding, answers[deciding.question], first, second, terms)
+        moves = moves_of(deciding, answers[deciding.question], first, second, terms)
     checks = _checks(answers, first, second)
     failed = [check.name for check in checks if not check.passed]
     found = "invalid" if failed else reading.outcome(differences, worst)
@@ -114,7 +83,7 @@ def pair_of(
         worst=worst,
         deciding=deciding,
         moves=moves,
-        disagreements=_disagreements(deciding, answers, models, first),
+        disagreements=disagreements_of(deciding, answers, models, first),
         notes=notes,
     ), checks
 
@@ -156,9 +125,7 @@ def _answers(
         if all(measurable(ablation, context) for context in contexts):
             posed += questions(ablation, *contexts, same_model=alike)
     for side, context in enumerate(contexts):
-        _compute_together(
-            context, [r for q in posed for runs in asked(q, side, context) for r in runs]
-        )
+        compute_together(context, [r for q in posed for r in runs_of(q, side, context)])
     answers: dict[Question, tuple[Answer, Answer]] = {}
     notes = []
     for question in posed:
@@ -172,28 +139,12 @@ def _answers(
     return answers, tuple(notes)
 
 
-def _compute_together(context: Context, runs: Sequence[Run]) -> None:
-    """All runs in one go, so that they share what they have in common.
-
-    Where one of them is refused they are computed as they are asked for, and it alone is missing.
-    """
-    try:
-        context.evaluate(runs)
-    except EngineError:
-        return
-
-
-def _flat(answer: tuple[tuple[Run, ...], ...]) -> Iterator[Run]:
-    """The runs of an answer, C\\K and M\\K together."""
-    return chain.from_iterable(answer)
-
-
 def _checks(answers: Answers, first: Side, second: Side) -> tuple[SelfCheck, ...]:
     """The engine's self-checks on all that was asked, once an engine."""
     by_engine: dict[int, tuple[Side, list[Run]]] = {}
     for number, side in enumerate((first, second)):
         _, runs = by_engine.setdefault(id(side.context.engine), (side, []))
-        runs += [r for q in answers for r in _flat(asked(q, number, side.context))]
+        runs += [r for q in answers for r in runs_of(q, number, side.context)]
     return tuple(
         SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
         for side, runs in by_engine.values()
@@ -239,10 +190,6 @@ def differences_of(
             )
         )
     return tuple(found)
-
-
-def _model(side: Side) -> Readings:
-    return side.context.evaluate([side.context.model_run()])[0]
 
 
 def worst_of(differences: Sequence[Difference]) -> Iterator[Worst]:
@@ -317,92 +264,4 @@ def _contrast(requirement: Requirement, arm: Arm, facts: Facts) -> Series:
         values=contrast.values(arm.series, facts.n),
         share=tuple(contrast.terms.values()) == (1.0,) and of[0].share,
         drawn=any(series.drawn for series in of),
-    )
-
-
-# ── What decides ─────────────────────────────────────────────────────────────────────────────────
-
-
-def _deciding(differences: Sequence[Difference]) -> Difference | None:
-    """The difference to be explained: the largest that is called, else the largest of all.
-
-    Where the whole circuits are told apart, no knock-out is needed to say by what.
-    """
-
-    def clearest(difference: Difference) -> tuple[bool, bool, float]:
-        told = difference.called in reading.SIDES
-        whole = difference.question.cuts is None
-        return told, told and whole, abs(difference.family.estimate) / difference.scale
-
-    largest = max((d for d in differences if d.scale), key=clearest, default=None)
-    return largest if largest is not None and largest.family.estimate else None
-
-
-def _moves(
-    deciding: Difference,
-    own_answers: tuple[Answer, Answer],
-    first: Side,
-    second: Side,
-    terms: Terms,
-) -> tuple[Move, ...]:
-    """Every difference of the two circuits moved across, the most telling first."""
-    question, metric, measure = deciding.question, deciding.metric, deciding.measure
-    pieces = differing(first.context.circuit, second.context.circuit, question.ablation)
-    sides = [
-        (number, answers, [moved(side.context, piece.parts) for piece in pieces])
-        for number, (side, answers) in enumerate(zip((first, second), own_answers, strict=True))
-    ]
-    found: list[list[Interval]] = []
-    for number, before, contexts in sides:
-        _compute_together(
-            first.context,
-            [r for context in contexts for r in _flat(asked(question, number, context))],
-        )
-        series = before.series(measure, metric)
-        found.append(
-            [
-                change(answer(question, number, c).series(measure, metric), series, first.facts)(
-                    terms.level
-                )
-                for c in contexts
-            ]
-        )
-    moves = [
-        Move(
-            name=piece.name,
-            parts=tuple(map(str, piece.parts)),
-            held_by=piece.held_by,
-            in_first=in_first,
-            in_second=in_second,
-        )
-        for piece, in_first, in_second in zip(pieces, *found, strict=True)
-    ]
-    return tuple(
-        sorted(moves, key=lambda m: -max(abs(m.in_first.estimate), abs(m.in_second.estimate)))
-    )
-
-
-def _disagreements(
-    deciding: Difference | None, answers: Answers, models: Models, first: Side
-) -> tuple[Disagreement, ...]:
-    """The prompts on which the two circuits are furthest apart, each as a share of its model."""
-    if deciding is None:
-        return ()
-    metric = deciding.metric
-    pair = answers[deciding.question]
-    values = [each.value(metric) for each in pair]
-    targets = [each.target(metric) for each in pair]
-    whole, other = (float(values.mean()) for values in models[metric])
-    distance = np.abs(values[0] / whole - values[1] / other)
-    prompts = first.context.task.evaluation.prompts
-    return tuple(
-        Disagreement(
-            index=prompts[i].index,
-            template=prompts[i].template,
-            text=prompts[i].text,
-            circuits=(float(values[0][i]), float(values[1][i])),
-            models=(float(targets[0][i]), float(targets[1][i])),
-        )
-        for i in np.argsort(-distance, kind="stable")[:SHOWN_PROMPTS]
-        if distance[i] > 0
     )

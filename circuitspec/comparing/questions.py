@@ -147,7 +147,9 @@ class Answer:
         return Series(values=values, drawn=self.drawn)
 
 
-def asked(question: Question, side: int, context: Context) -> tuple[tuple[Run, ...], ...]:
+def _asked(
+    question: Question, side: int, context: Context
+) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
     """The runs of a rival's answer: C\\K, then M\\K."""
     if question.cuts is None:
         return context.circuit_runs(question.ablation, detail=True), (context.model_run(),)
@@ -158,9 +160,15 @@ def asked(question: Question, side: int, context: Context) -> tuple[tuple[Run, .
     )
 
 
+def runs_of(question: Question, side: int, context: Context) -> tuple[Run, ...]:
+    """Everything that a rival's answer needs computed."""
+    circuit, model = _asked(question, side, context)
+    return *circuit, *model
+
+
 def answer(question: Question, side: int, context: Context) -> Answer:
     """A rival's answer. Raises EngineError where it cannot be measured."""
-    circuit, model = (context.evaluate(runs) for runs in asked(question, side, context))
+    circuit, model = (context.evaluate(runs) for runs in _asked(question, side, context))
     whole = Claim(name="", refuted=False, ablation=question.ablation, intervention=None)
     return Answer(circuit=tuple(circuit), model=tuple(model), drawn=rests_on_draws(whole, context))
 

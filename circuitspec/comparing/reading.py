@@ -18,9 +18,9 @@ from circuitspec.hypothesis.expand import ablation_text
 SIDES: Set[Called] = {"first", "second"}
 
 WORDS: Mapping[Measure, str] = {
-    "miss": "the mean of",
-    "error": "the error a prompt of",
-    "agreement": "agreement by",
+    "miss": "the mean of {}",
+    "error": "the error a prompt of {}",
+    "agreement": "agreement where {} is read",
 }
 
 MOST_TOLD = 3
@@ -74,11 +74,11 @@ def _conclusion(names: tuple[str, str], found: Outcome, n: int) -> str:
     first, second = names
     match found:
         case "first":
-            return f"{first} is the better explanation of the two"
+            return f"{first} is a better explanation than {second}"
         case "second":
-            return f"{second} is the better explanation of the two"
+            return f"{second} is a better explanation than {first}"
         case "mixed":
-            return f"neither is the better explanation: {first} and {second} each win a test"
+            return f"neither {first} nor {second} is the better explanation: each wins a test"
         case "apart":
             return (
                 f"{first} and {second} are told apart, but not ranked: faithfulness alone ranks "
@@ -128,6 +128,6 @@ def _told(names: tuple[str, str], differences: Sequence[Difference]) -> Iterator
     for each in sorted(told, key=lambda d: -abs(d.family.estimate) / d.scale)[:MOST_TOLD]:
         nearer = names[0] if each.called == "first" else names[1]
         yield (
-            f"{nearer} is nearer by {abs(each.nearer.estimate):.3g} in {WORDS[each.measure]} "
-            f"{each.metric} ({title(each.question)})"
+            f"{nearer} is nearer by {abs(each.nearer.estimate):.3g} in "
+            f"{WORDS[each.measure].format(each.metric)} ({title(each.question)})"
         )

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from circuitspec.claims.measured import Series
 from circuitspec.comparing.differences import linearised, own
-from circuitspec.comparing.pairs import Side, Terms
 from circuitspec.comparing.questions import answer, measurable
 from circuitspec.comparing.records import Question, Score
+from circuitspec.comparing.sides import Side, Terms
 from circuitspec.engine.runs import EngineError, Floats
 from circuitspec.hypothesis.records import Ablation
 from circuitspec.judge.intervals import Interval

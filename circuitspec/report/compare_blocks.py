@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from circuitspec.hypothesis.expand import ablation_text
 from circuitspec.report.numbers import decimals_for, fixed, level_text, short
-from circuitspec.report.rows import SIGNS, count, model_line, row_of
+from circuitspec.report.rows import SIGNS, count, labelled, model_line, row_of
 
 if TYPE_CHECKING:
     from circuitspec.comparing.records import Comparison, Difference, Pair, Score
@@ -87,10 +87,10 @@ def _side_by_side(result: Comparison) -> Iterator[Block]:
             scores = [next((s for s in each if s.metric == metric), None) for each in by_rival]
             rows += _score_rows(metric, scores)
     yield Table(head=("", *names), rows=tuple(rows))
-    claims = _claims(result)
+    claims = tuple(_claims(result))
     if claims:
         yield Heading(text="claims")
-        yield Table(head=("", *names), rows=tuple(claims))
+        yield Table(head=("", *names), rows=claims)
 
 
 def _score_rows(metric: str, scores: Sequence[Score | None]) -> Iterator[tuple[str, ...]]:
@@ -102,20 +102,19 @@ def _score_rows(metric: str, scores: Sequence[Score | None]) -> Iterator[tuple[s
     yield row("agreement", [s.agreement if s else None for s in scores])
 
 
-def _claims(result: Comparison) -> list[tuple[str, ...]]:
-    """A row a requirement, in the order in which the rivals state them."""
-    cells: dict[tuple[str, str], dict[str, str]] = {}
+def _claims(result: Comparison) -> Iterator[tuple[str, ...]]:
+    """A row a claim and one a requirement, in the order in which the rivals state them."""
+    claims: dict[str, dict[str, dict[str, str]]] = {}
     for rival in result.rivals:
         for claim in rival.result.claims:
             for requirement in claim.requirements:
                 row = row_of(requirement)
-                name = f"{row.text} ({row.arm})" if row.arm else row.text
-                text = f"{row.sign} {row.estimate} {row.interval}"
-                cells.setdefault((claim.name, name), {})[rival.name] = text
-    return [
-        (f"{claim}: {text}", *(found.get(rival.name, "–") for rival in result.rivals))
-        for (claim, text), found in cells.items()
-    ]
+                cells = claims.setdefault(claim.name, {}).setdefault(labelled(row), {})
+                cells[rival.name] = f"{row.sign} {row.estimate} {row.interval}"
+    for name, requirements in claims.items():
+        yield f"{name}:", *("" for _ in result.rivals)
+        for text, cells in requirements.items():
+            yield f"  {text}", *(cells.get(rival.name, "–") for rival in result.rivals)
 
 
 # ── Pairs ────────────────────────────────────────────────────────────────────────────────────────

@@ -31,7 +31,7 @@ def test_the_code_of_the_page_runs(
         printed.append(capsys.readouterr().out)
     assert printed[0].startswith("ioi_mini faithful_by_nodes holds")
     assert printed[1] == "['C022']\n"
-    assert "ioi_mini is the better explanation of the two" in printed[2]
+    assert "ioi_mini is a better explanation than literature" in printed[2]
     assert printed[3].splitlines()[-1].split()[0] == "miss"
 
 

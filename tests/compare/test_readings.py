@@ -51,7 +51,7 @@ def test_equally_faithful_rivals_are_told_apart_by_a_role(naive: Comparison) -> 
     assert called["", "agreement"] not in ("first", "second")
     assert called["negative", "miss"] == "first"
     assert pair.outcome == "first"
-    assert pair.reading[0] == "full is the better explanation of the two"
+    assert pair.reading[0] == "full is a better explanation than naive"
     assert any("only knock-outs tell" in sentence for sentence in pair.reading)
 
 
@@ -176,7 +176,7 @@ def test_it_prints(naive: Comparison) -> None:
         "prompts",
     ):
         assert heading in text
-    assert "full is the better explanation of the two" in text
+    assert "full is a better explanation than naive" in text
     narrow = terminal.render(naive, width=50)
     assert max(map(len, narrow.splitlines())) <= 50
     document = json.loads(dumps(compare_json.document(naive)))
@@ -185,6 +185,6 @@ def test_it_prints(naive: Comparison) -> None:
     assert pair["outcome"] == "first"
     assert pair["only_first"]["nodes"] == ["a0.h1 @ END", "a0.h2 @ END"]
     markdown = compare_markdown.render(naive)
-    assert "**full is the better explanation of the two**" in markdown
+    assert "**full is a better explanation than naive**" in markdown
     tables = [line for line in markdown.splitlines() if line.startswith("|---")]
     assert len(tables) >= 4
