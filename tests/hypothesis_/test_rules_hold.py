@@ -119,6 +119,38 @@ def test_all_parts_of_a_computed_feature_have_to_arrive() -> None:
 
 
 @pytest.mark.parametrize(
+    ("baseline", "requirement", "noted"),
+    [
+        ("resample(place)", "logit_diff within 20% of model.logit_diff", True),
+        ("resample(place)", "logit_diff == 3 +- 0.1", True),
+        ("resample(place)", "logit_diff < model.logit_diff", False),
+        ("resample(place, S2)", "logit_diff within 20% of model.logit_diff", False),
+        ("swap(IO, S1)", "logit_diff within 20% of model.logit_diff", False),
+        ('set(place = "park")', "logit_diff within 20% of model.logit_diff", True),
+        ("shuffle()", "logit_diff within 20% of model.logit_diff", False),
+    ],
+)
+def test_no_effect_where_no_answer_is_changed(baseline: str, requirement: str, noted: bool) -> None:
+    task = TASK.replace("resample(IO, S1, S2)", baseline)
+    for action in ("patch r from abc", "ablate r by nodes with mean from abc over batch"):
+        claim = f"expect c {{ {action} require {requirement} ci 95 }}"
+        text = spec("role r = a0.h0 @ END", claim, task=task)
+        assert [d.code for d in findings(text)] == ["H059"] * noted
+        assert findings(text.replace("expect c", "expect refuted c")) == ()
+
+
+def test_a_computed_answer_is_traced_to_what_is_drawn() -> None:
+    task = TASK.replace("logit(IO) -", "logit(first(WHO)) -").replace(
+        "    metric", "    slot WHO = join(IO, place)\n    metric"
+    )
+    task = task.replace("- logit(S1)", "- logit(WHO)").replace("(IO, S1, S2)", "(S1, S2)")
+    claim = "expect c { patch r from abc require logit_diff == 3 +- 1 ci 95 }"
+    assert [d.code for d in findings(spec("role r = a0.h0 @ END", claim, task=task))] == ["H059"]
+    task = task.replace("(S1, S2)", "(place)")
+    assert findings(spec("role r = a0.h0 @ END", claim, task=task)) == ()
+
+
+@pytest.mark.parametrize(
     ("feature", "attends", "codes"),
     [
         ('count("Mary")', "END", ["H048"]),

@@ -27,6 +27,7 @@ from circuitspec.hypothesis.checks import (
     thresholds,
     two_roles,
     unknown_position,
+    untouched,
     unused,
     weak,
 )
@@ -54,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     attends,
     no_reference,
     empty_scrub,
+    untouched,
 )
 
 
