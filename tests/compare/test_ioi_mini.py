@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from circuitspec.comparing.compare import compare
 from circuitspec.comparing.records import Comparison
 from circuitspec.report import compare_json
 from circuitspec.report.json import dumps
 
-SPECS = Path(__file__).parents[2] / "specs"
-RIVALS = ("only_suppression", "wrong_positions", "literature")
-
-
-@pytest.fixture(scope="module")
-def result() -> Comparison:
-    files = ["ioi_mini", *(f"ioi_mini_{rival}" for rival in RIVALS)]
-    found, diagnostics = compare([SPECS / f"{file}.circuit" for file in files])
-    assert found is not None, diagnostics
-    return found
+from .conftest import RIVALS
 
 
 @pytest.mark.slow
