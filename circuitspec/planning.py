@@ -14,10 +14,12 @@ import torch
 from circuitspec.claims import kinds
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.engine.compiled.lowering import compilable
+from circuitspec.engine.compiled.room import budget
 from circuitspec.engine.engine import DEFAULT_BATCH, Engine
 from circuitspec.engine.plan.cost import plain_forward
+from circuitspec.engine.plan.memory import weight_bytes
 from circuitspec.engine.plan.passes import ALL, NONE, Passes
-from circuitspec.engine.plan.reckon import Reckoned, reckon
+from circuitspec.engine.plan.reckon import SIZE, Reckoned, reckon
 from circuitspec.engine.runs import EngineError, Run
 from circuitspec.hypothesis.circuit import circuit_of
 from circuitspec.hypothesis.shape import ModelShape
@@ -44,11 +46,12 @@ MOST_UNSHARED = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassCost:
-    """What is left to compute after a pass. `forwards` are plain passes over the spec's own
-    prompts; `seconds` at this machine's speed; `peak` bytes."""
+    """What is left to compute after a pass, in so many `goes`. `forwards` are plain passes over the
+    spec's own prompts; `seconds` at this machine's speed; `peak` bytes, beside the weights."""
 
     name: str
     runs: int
+    goes: int
     instances: int
     flops: float
     peak: int
@@ -58,10 +61,12 @@ class PassCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One hypothesis's plan: a line a pass. `notes` say what is not in the figures."""
+    """One hypothesis's plan: a line a pass. `weights` are the model's, in bytes; `notes` say what
+    is not in the figures."""
 
     hypothesis: str
     model: str
+    weights: int
     prompts: int
     batch_size: int
     passes: tuple[PassCost, ...]
@@ -126,14 +131,19 @@ def _plan(
     sets = prompt_sets(task)
     lengths = Counter(len(prompt.tokens) for prompt in task.evaluation)
     unit = plain_forward(shape, lengths).flops
+    weights = weight_bytes(shape, SIZE)
+    room = budget(torch.device("cpu"), weights)
     for name, passes in PASSES:
         some, scale = _spread(runs, MOST_UNSHARED) if not passes.share else (runs, 1.0)
-        cost = reckon(some, shape, sets, task.metrics, passes=passes, batch_size=batch_size)
+        cost = reckon(
+            some, shape, sets, task.metrics, passes=passes, batch_size=batch_size, room=room
+        )
         lines.append(_line(name, cost, len(runs), scale, unit, speed))
     return (
         Plan(
             hypothesis=hypothesis.name,
             model=hypothesis.model,
+            weights=weights,
             prompts=len(task.evaluation),
             batch_size=batch_size,
             passes=tuple(lines),
@@ -150,6 +160,7 @@ def _line(
     return PassCost(
         name=name,
         runs=runs,
+        goes=round(cost.goes * scale),
         instances=round(cost.cost.instances * scale) + cost.shared.instances,
         flops=flops,
         peak=cost.peak,

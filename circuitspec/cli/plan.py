@@ -21,7 +21,8 @@ Examples:
 
 \b
 Each line has the passes above it. A forward is one plain pass of the spec's own prompts; instances
-are outputs of one head or MLP at one token. Self-checks and the audit through hooks come on top.
+are outputs of one head or MLP at one token; goes are the parts that memory makes of the runs, peak
+the most that one of them takes. Self-checks and the audit through hooks come on top.
 """
 
 

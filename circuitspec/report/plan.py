@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "circuitspec.plan/1"
 
-_HEADINGS = ("pass", "instances", "operations", "peak", "forwards", "about")
+_HEADINGS = ("pass", "goes", "instances", "operations", "peak", "forwards", "about")
 
 
 def document(plans: Sequence[Plan]) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def render(plan: Plan) -> str:
     rows = [
         (
             line.name,
+            f"{line.goes:,}",
             f"{line.instances:,}",
             f"{_scaled(line.flops, 1000)}FLOP",
             f"{_scaled(line.peak, 1024)}B",
@@ -36,7 +37,7 @@ def render(plan: Plan) -> str:
     runs = plan.passes[0].runs if plan.passes else 0
     lines = [
         f"{plan.hypothesis} on {plan.model}: {runs} runs on {plan.prompts} prompts, "
-        f"{plan.batch_size} at once"
+        f"{plan.batch_size} at once, beside {_scaled(plan.weights, 1024)}B of weights"
     ]
     for row in (_HEADINGS, *rows):
         first = row[0].ljust(widths[0])

@@ -15,6 +15,8 @@ from circuitspec.engine.compiled import compiled as compiled_module
 from circuitspec.engine.compiled import room
 from circuitspec.engine.compiled.execute import Execution
 from circuitspec.engine.engine import Engine
+from circuitspec.engine.plan.passes import ALL
+from circuitspec.engine.plan.reckon import reckon
 from circuitspec.engine.runs import EngineError, Means, Readings, Replace, ReplaceAllBut, Run
 from circuitspec.hypothesis.records import Element
 from circuitspec.language.nodes import END, Head, HeadIndex, Layer, Position
@@ -205,6 +207,18 @@ def peak_within(make: Callable[[], Engine], runs: list[Run]) -> tuple[int, int]:
     finally:
         Execution.run = honest  # type: ignore[method-assign]  # as above
     return max(measured), engine._compiled.peak
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_what_a_plan_prints_bounds_all_that_is_allocated(small_scratch: None, count: int) -> None:
+    """The model's own run, ablation values and what is kept for later calls included."""
+    engine = an_engine("compiled")
+    found = reckon(
+        asked(count), engine.weights.shape, PLACE.sets, PLACE.metrics, passes=ALL, batch_size=8
+    )
+    with Allocated() as allocated:
+        engine.evaluate(asked(count))
+    assert found.peak / 20 < allocated.most <= found.peak
 
 
 @pytest.mark.parametrize("count", [1, 8, 40])

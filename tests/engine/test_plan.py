@@ -17,6 +17,7 @@ from circuitspec.engine.compiled.compiled import Compiled
 from circuitspec.engine.compiled.execute import Execution
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.plan.cost import plain_forward
+from circuitspec.engine.plan.memory import weight_bytes
 from circuitspec.engine.plan.passes import ALL, NONE, Passes
 from circuitspec.engine.plan.reckon import Reckoned, reckon
 from circuitspec.engine.runs import Means, Path, Replace, ReplaceAllBut, Rows, Run
@@ -233,6 +234,29 @@ def test_the_circuit_costs_what_the_design_says_it_can() -> None:
     assert forwards(cost(sweep)) < 2
     through = [replace(r, path=replace(r.path, through="mlps")) for r in sweep if r.path]
     assert forwards(cost(sweep)) < forwards(cost(through)) < 4
+
+
+# ── memory ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_model_of_1_5_billion_parameters_fits_in_24_gb() -> None:
+    """GPT-2 XL on 64 prompts; where there is less room runs are parted, and share less."""
+    shape, _ = shape_of("gpt2-xl")
+    assert shape is not None
+    weights = weight_bytes(shape, 4)
+    assert 1.5e9 < weights / 4 < 1.7e9  # the unembedding is held beside the embedding
+    sets = {name: prompts(name, 64) for name in SETS}
+
+    def planned(room: float) -> Reckoned:
+        asked = [*LEAVE_ONE_OUT, *KNOCK_OUTS]
+        return reckon(asked, shape, sets, METRICS, passes=ALL, batch_size=128, room=room)
+
+    whole = planned((24e9 - weights) / 2)
+    assert whole.goes == 1
+    parted = planned(0.8 * whole.peak)
+    assert parted.goes > 1
+    assert parted.peak <= 0.8 * whole.peak
+    assert whole.flops < parted.flops < 2 * whole.flops
 
 
 # ── what is reckoned is what is done ─────────────────────────────────────────────────────────────

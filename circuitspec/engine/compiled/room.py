@@ -28,9 +28,9 @@ def free_bytes(device: torch.device) -> int:
     return UNKNOWN
 
 
-def budget(device: torch.device) -> int:
-    """The bytes that one computation may plan to take."""
-    return int(free_bytes(device) * SHARE)
+def budget(device: torch.device, besides: int = 0) -> int:
+    """The bytes that one computation may plan to take, once `besides` more are taken."""
+    return int((free_bytes(device) - besides) * SHARE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from circuitspec.engine.plan.cost import head_flops, mlp_flops
 from circuitspec.engine.plan.demand import Demand
 from circuitspec.engine.plan.graph import (
     NOTHING,
@@ -64,6 +65,16 @@ def _residuals(node: object) -> tuple[int, ...]:
         case _:
             parts = ()
     return tuple(part for part in parts if part != NOTHING)
+
+
+def weight_bytes(shape: ModelShape, size: int) -> int:
+    """A model's matrices, `size` bytes a number; biases and norms are a thousandth of them."""
+    rows = shape.d_vocab + shape.d_vocab_out
+    if shape.positional == "learned":
+        rows += shape.n_ctx
+    # a matrix's row takes two operations a number
+    layer = 2 * (shape.n_heads + shape.n_kv_heads) * head_flops(shape) + mlp_flops(shape)
+    return size * (shape.d_model * rows + shape.n_layers * int(layer / 2))
 
 
 def base_bytes(shape: ModelShape, rows: int, size: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops, residu
 from circuitspec.engine.plan.demand import Demand, demand
 from circuitspec.engine.plan.graph import ROWWISE, Graph
 from circuitspec.engine.plan.layout import Layout, layouts
-from circuitspec.engine.plan.memory import base_bytes, peak_bytes
+from circuitspec.engine.plan.memory import base_bytes, peak_bytes, table_bytes
 from circuitspec.engine.plan.passes import Passes
 from circuitspec.engine.plan.rows import distinct, row_codes, token_table, value_rows
 from circuitspec.engine.readings import metric_places
@@ -33,13 +34,14 @@ class Reckoned:
     """What runs cost under some passes: operations, and the most memory at once in bytes.
 
     `shared` is the part of `cost` that all runs have in common: unmodified runs of their prompts
-    and of those that ablation values are read off.
+    and of those that ablation values are read off. `goes` is in how many parts they are computed.
     """
 
     runs: int
     cost: Cost
     shared: Cost
     peak: int
+    goes: int
 
     @property
     def flops(self) -> float:
@@ -75,10 +77,14 @@ def reckon(
     *,
     passes: Passes,
     batch_size: int,
+    room: float = inf,
 ) -> Reckoned:
-    """What the compiled executor computes for `runs`, all asked for at once."""
+    """What the compiled executor computes for `runs`, all asked for at once.
+
+    Runs that would take more than `room` bytes together are parted, as it parts them.
+    """
     unique = list(dict.fromkeys(runs))
-    total, peak = Cost(), 0
+    total, peak, goes = Cost(), 0, 0
     for (name, rows, given), members in _groups(unique).items():
         prompts = sets[name]
         positions = {p for run in members for p in positions_of(run)}
@@ -86,13 +92,22 @@ def reckon(
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
         for layout in layouts(prompts, rows, positions):
             chosen = [prompts.prompts[row] for row in layout.rows]
-            together = [members] if passes.share else [[run] for run in members]
-            for some in together:
+            pending = [members] if passes.share else [[run] for run in members]
+            while pending:
+                some = pending.pop()
                 job = _Job(shape, layout, chosen, given, passes)
                 cost, need = job.cost(some, metrics, batch_size)
-                total, peak = total + cost, max(peak, need)
+                if need > room and len(some) > 1:
+                    half = (len(some) + 1) // 2
+                    pending += [some[half:], some[:half]]
+                    continue
+                total, peak, goes = total + cost, max(peak, need), goes + 1
     return Reckoned(
-        runs=len(unique), cost=total, shared=shared_cost(unique, shape, sets), peak=peak
+        runs=len(unique),
+        cost=total,
+        shared=shared_cost(unique, shape, sets),
+        peak=peak,
+        goes=goes,
     )
 
 
@@ -179,7 +194,10 @@ class _Job:
         tokens = int(self.layout.length.sum())
         peak = peak_bytes(graph, needed, self.layout, rows, (n for n, _ in roots), SIZE)
         share = min(1.0, batch_size / max(1, len(self.layout.rows)))
-        held = base_bytes(self.shape, tokens, SIZE) * (1 + len(self.codes.sources))
+        held = base_bytes(self.shape, tokens, SIZE)
+        for source in self.codes.sources:
+            values = int(value_rows(source, self.prompts).max()) + 1
+            held += table_bytes(self.shape, values, SIZE)
         return total + Cost(logits=logits), int(share * (peak + held))
 
     def _segments(self, metric: Metric) -> set[int]:
