@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 
@@ -11,7 +12,9 @@ import pytest
 
 # At the top: what pytester imports first, it forgets again, and patches would reach another copy.
 from circuitspec import extras, pytest_plugin, verification
+from circuitspec.judge.records import RunResult
 from circuitspec.model import kept
+from circuitspec.report import junit
 
 pytest_plugins = ["pytester"]
 
@@ -230,15 +233,58 @@ def test_a_model_that_is_not_there_fails_its_claims_alone(project: pytest.Pytest
 
 
 @pytest.mark.slow
-def test_workers_of_xdist_come_to_the_same(project: pytest.Pytester) -> None:
-    pytest.importorskip("xdist")
-    options = ("-p", "xdist", "-n", "2", "--dist", "load", "--junit-xml=out.xml")
-    done = project.runpytest_subprocess(*LOAD, "specs/mini.circuit", *options)
-    done.assert_outcomes(passed=2, failed=1)
-    root = ET.parse(project.path / "out.xml").getroot()
+def test_a_repository_with_specs_among_its_tests(project: pytest.Pytester) -> None:
+    """As a project has it: settings in pyproject.toml, workers, and a report for its CI."""
+    project.makepyprojecttoml(
+        """
+        [tool.pytest.ini_options]
+        testpaths = ["test_ordinary.py", "specs"]
+        circuit_files = ["specs/*.circuit"]
+        addopts = "--strict-markers --strict-config -n 2 --junit-xml=report.xml"
+        """
+    )
+    done = project.runpytest_subprocess(*LOAD)
+    done.assert_outcomes(passed=3, failed=1)
+    assert "✗ attention(reader) <= 0.3" in done.stdout.str()
+    root = ET.parse(project.path / "report.xml").getroot()
+    assert not list(mistakes_in_junit(root))
     values = [p.get("value") for p in root.iter("property") if p.get("name") == "verdict"]
     assert sorted(values) == ["holds", "holds", "refuted"]
-    assert "✗ attention(reader) <= 0.3" in done.stdout.str()
+
+
+def mistakes_in_junit(root: ET.Element) -> Iterator[str]:
+    """What a reader of JUnit's XML would stumble over: nesting, attributes, counts."""
+    inside = {
+        "testsuites": {"testsuite"},
+        "testsuite": {"properties", "testcase", "system-out", "system-err"},
+        "testcase": {"properties", "failure", "error", "skipped", "system-out", "system-err"},
+        "properties": {"property"},
+    }
+    needed = {
+        "testsuite": {"name", "tests", "failures", "errors"},
+        "testcase": {"classname", "name"},
+        "failure": {"message"},
+        "error": {"message"},
+        "property": {"name", "value"},
+    }
+    for element in root.iter():
+        yield from (f"<{c.tag}> in <{element.tag}>" for c in element
+                    if c.tag not in inside.get(element.tag, ()))  # fmt: skip
+        yield from (f"<{element.tag}> without {name}" for name in needed.get(element.tag, set())
+                    if element.get(name) is None)  # fmt: skip
+    for suite in root.iter("testsuite"):
+        for count, path in (("tests", "testcase"), ("failures", "testcase/failure"),
+                            ("errors", "testcase/error")):  # fmt: skip
+            if int(suite.get(count, -1)) != len(suite.findall(path)):
+                yield f"{count} {suite.get(count)}, and there are {len(suite.findall(path))}"
+
+
+def test_our_own_junit_is_as_valid(every_verdict: RunResult) -> None:
+    root = ET.fromstring(junit.render(every_verdict))
+    assert root.tag == "testsuites"
+    assert not list(mistakes_in_junit(root))
+    root[0].set("failures", "0")
+    assert len(list(mistakes_in_junit(root))) == 1
 
 
 @pytest.mark.parametrize(("dist", "whole"), [("load", False), ("loadfile", True)])

@@ -13,7 +13,7 @@ from circuitspec.report.figure.scene import scene_of
 from circuitspec.report.figure.svg import to_svg
 from circuitspec.report.html import plots, prompts
 from circuitspec.report.html.measured import told, with_measures
-from circuitspec.report.html.style import PAGE
+from circuitspec.report.html.style import PAGE, PART
 from circuitspec.report.numbers import short
 from circuitspec.report.rows import (
     SIGNS,
@@ -66,7 +66,7 @@ def fragment(result: RunResult) -> str:
     """Verdicts and claims alone, with their style: what a notebook shows of a result."""
     head = f"<p>{_verdict(result.verdict)} {escape(headline(result))}</p>"
     claims = "".join(_claim(c) for h in result.hypotheses for c in h.claims)
-    return f"<style>{PAGE}</style>{head}{claims}"
+    return f'<div class="r-part"><style>{PART}</style>{head}{claims}</div>'
 
 
 def _hypothesis(

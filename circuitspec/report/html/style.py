@@ -48,17 +48,16 @@ def _variables(of: dict[str, str]) -> str:
     return " ".join(f"--{name}: {color};" for name, color in of.items())
 
 
-PAGE = f"""
-:root {{ color-scheme: light dark; {_variables(PALETTES["light"])} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {_variables(PALETTES["dark"])} }} }}
-* {{ box-sizing: border-box; }}
-body {{ margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.5 "Helvetica Neue", Helvetica, Arial, sans-serif; }}
-h1 {{ font-size: 1.5rem; margin: .5rem 0; }}
-h2 {{ font-size: 1.3rem; margin: 2.5rem 0 .5rem; border-top: 1px solid var(--dim);
-  padding-top: 1rem; }}
-h3 {{ font-size: 1.05rem; margin: 1.8rem 0 .5rem; }}
-code, .r-mono {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+def _theme(selector: str) -> str:
+    light, dark = (_variables(PALETTES[name]) for name in ("light", "dark"))
+    return (
+        f"{selector} {{ color-scheme: light dark; {light} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}\n"
+    )
+
+
+PARTS = f"""
+.r-text code, .r-mono {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
   font-size: .9em; overflow-wrap: anywhere; }}
 .r-dim {{ color: var(--dim); }}
 .r-holds {{ color: var(--holds); }} .r-refuted {{ color: var(--refuted); }}
@@ -73,20 +72,37 @@ code, .r-mono {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, mon
 .r-require > .r-text {{ flex: 1 1 18rem; }}
 .r-require > svg {{ flex: none; }}
 .r-require > .r-numbers {{ flex: 1 1 15rem; font-variant-numeric: tabular-nums; }}
-.r-says {{ margin: .1rem 0; color: var(--dim); }}
+.r-claim > .r-says {{ margin: .1rem 0; color: var(--dim); }}
 .r-plots {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
-figure {{ margin: 0; }} figcaption {{ font-size: .85rem; text-align: center; }}
+.r-plots figure {{ margin: 0; max-width: 100%; }}
+.r-plots figcaption {{ font-size: .85rem; text-align: center; }}
 .r-plots svg {{ max-width: 100%; height: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; }}
-th, td {{ padding: .15rem .5rem; text-align: left; vertical-align: top; }}
 td.r-number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .r-tokens td, .r-tokens th {{ padding: .1rem .25rem; white-space: pre; }}
 .r-tokens .r-weight {{ text-align: center; min-width: 2.2rem; border: 1px solid var(--band); }}
 .r-tokens .r-query {{ outline: 2px solid var(--k); outline-offset: -2px; }}
 .r-strong {{ background: var(--q); color: var(--paper); }}
 .r-some {{ background: var(--node); }}
+{PLOTS}"""
+
+PAGE = f"""
+{_theme(":root")}* {{ box-sizing: border-box; }}
+body {{ margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--paper);
+  color: var(--ink); font: 16px/1.5 "Helvetica Neue", Helvetica, Arial, sans-serif; }}
+h1 {{ font-size: 1.5rem; margin: .5rem 0; }}
+h2 {{ font-size: 1.3rem; margin: 2.5rem 0 .5rem; border-top: 1px solid var(--dim);
+  padding-top: 1rem; }}
+h3 {{ font-size: 1.05rem; margin: 1.8rem 0 .5rem; }}
+table {{ border-collapse: collapse; font-size: .9rem; }}
+th, td {{ padding: .15rem .5rem; text-align: left; vertical-align: top; }}
 details > summary {{ cursor: pointer; padding: .3rem 0; }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }}
 dt {{ color: var(--dim); }} dd {{ margin: 0; overflow-wrap: anywhere; }}
 @media (max-width: 40rem) {{ dl {{ grid-template-columns: 1fr; }} dd {{ margin: 0 0 .4rem; }} }}
-{PLOTS}"""
+{PARTS}"""
+"""The style sheet of a report."""
+
+PART = f"""
+{_theme(".r-part")}.r-part {{ background: var(--paper); color: var(--ink); padding: .5rem; }}
+{PARTS}"""
+"""The style sheet of a part in somebody else's page: it leaves the rest of that page alone."""

@@ -1,0 +1,1 @@
+"""The documentation: its site builds, and its commands do what it says."""
