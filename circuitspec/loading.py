@@ -116,6 +116,8 @@ def load_spec(
     bound = [
         Bound(hypothesis=h, shape=shapes.get(h.name), task=tasks.get(h.name)) for h in hypotheses
     ]
+    for hypothesis in hypotheses:
+        unseen += (f"{each}, which runs with the model" for each in _borrowed(hypothesis))
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     stated = check_all(hypotheses, shapes=known, base_dir=base_dir)
     # A place that the text shows to be none has no prompt to be missing from.
@@ -134,6 +136,14 @@ def load_spec(
         sources=sources_of(unique, {file: text}),
         not_checked=tuple(dict.fromkeys(unseen)),
     )
+
+
+def _borrowed(hypothesis: Hypothesis) -> Iterator[str]:
+    """What other packages measure: to run their code takes more than opening a spec."""
+    from circuitspec.task.metrics import metrics_in
+    from circuitspec.task.registered import borrowed
+
+    return borrowed(metrics_in(hypothesis.task))
 
 
 def _shape(

@@ -12,6 +12,7 @@ import torch
 from circuitspec.claims import kinds
 from circuitspec.claims.context import CONTROLS, EVALUATION, Context
 from circuitspec.claims.measured import Measured
+from circuitspec.engine.borrowed import unusable
 from circuitspec.engine.engine import DEFAULT_BATCH, Engine
 from circuitspec.engine.runs import EngineError, Run
 from circuitspec.engine.self_checks import run_self_checks
@@ -44,6 +45,7 @@ from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.build import build
 from circuitspec.task.export import prompts_hash
 from circuitspec.task.records import PromptSet, TaskData
+from circuitspec.task.registered import borrowed
 
 Progress = Callable[[float, float, str], None]
 Vary = Callable[[Claim, TaskData], Iterable[Claim]]
@@ -254,6 +256,9 @@ def _bind(
     if task is None:
         task, mistakes = _task(hypothesis, model, path, options.seed)
         found = (*found, *mistakes)
+    if task is not None:
+        problems = unusable(task.metrics.values(), model.shape.d_vocab_out)
+        found = (*found, *(Diagnostic(code="V001", message=text) for text in problems))
     if task is None or has_errors(found):
         return None, found
     circuit = circuit_of(hypothesis, model.shape)
@@ -366,7 +371,10 @@ def _decide(job: Job, options: Options, dtype: str, context: Context | None = No
         ),
         prompts=prompts_hash(context.task),
         doc=job.hypothesis.doc,
-        notes=tuple(f"dropped: {name}" for name in job.hypothesis.dropped),
+        notes=(
+            *(f"dropped: {name}" for name in job.hypothesis.dropped),
+            *borrowed(context.task.metrics.values()),
+        ),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),
     )
     return Decided(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ from circuitspec.language.nodes import (
 )
 from circuitspec.model.load import LoadedModel
 from circuitspec.task.records import Metric, Prompt, PromptSet
+from circuitspec.task.registered import Registered
 
 AT_ONCE = 16
 """Prompts in one pass through hooks."""
@@ -398,6 +400,12 @@ def _score(
             [prompt.tokens[place + 1]] if term.next_token else list(prompt.answers[term.answer])
         )
         for answer in answers:
+            if isinstance(term.quantity, Registered):
+                # How far it moves with the logits is its author's to know: no value is an error.
+                named = torch.tensor([[answer]], device=logits.device)
+                value += term.coefficient * float(term.quantity.load()(logits[None], named))
+                slack = inf
+                continue
             near = (logits - logits[answer]).abs() <= 2 * margin
             one, slip = {
                 "logit": (float(logits[answer]), margin),

@@ -14,6 +14,7 @@ from circuitspec.engine.runs import AttentionReading, AttributionReading, Engine
 from circuitspec.language.nodes import Position
 from circuitspec.model.weights import NormWeights, Weights
 from circuitspec.task.records import Metric, MetricTerm, Prompt
+from circuitspec.task.registered import Registered
 
 
 def at(batch: Batch, position: Position, x: Tensor) -> Tensor:
@@ -139,6 +140,8 @@ def _quantity(term: MetricTerm, whole: Tensor, tokens: Tensor) -> Tensor:
             # one answer at a time: all at once is [B, A, V]
             better = [(whole > named[:, None]).sum(-1) for named in whole.gather(1, tokens).T]
             return torch.stack(better, dim=1).double()
+        case Registered() as measure:
+            return measure.load()(whole, tokens).double()
 
 
 def answer_tokens(

@@ -421,7 +421,7 @@ def _missing(metric: Metric, prompt: Prompt) -> bool:
 
 
 def _cancels(metric: Metric, prompt: Prompt) -> bool:
-    weights: dict[tuple[str, int], float] = {}
+    weights: dict[tuple[object, int], float] = {}
     for term in metric.terms:
         for token in prompt.answers[term.answer]:
             key = (term.quantity, token)

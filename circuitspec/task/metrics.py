@@ -12,6 +12,7 @@ from circuitspec.task.expressions import canonical, place
 from circuitspec.task.functions import MEASURES, ExpressionError
 from circuitspec.task.positions import as_position
 from circuitspec.task.records import Metric, MetricTerm, Quantity
+from circuitspec.task.registered import Registered, registered
 
 QUANTITIES: dict[str, tuple[Quantity, float]] = {
     "logit": ("logit", 1.0),
@@ -75,7 +76,7 @@ def _place(at: syntax.PositionExpr | None) -> tuple[Position, Position | None]:
 
 
 def _record(term: _Term, at: Position, until: Position | None) -> MetricTerm:
-    quantity, sign = QUANTITIES[term.call.function]
+    quantity, sign = _quantity(term.call)
     answer = term.call.arguments[0]
     following = isinstance(answer, syntax.Ref) and answer.name == "next"
     if following and at == END and until is None:
@@ -92,12 +93,32 @@ def _record(term: _Term, at: Position, until: Position | None) -> MetricTerm:
     )
 
 
+def _quantity(call: syntax.Call) -> tuple[Quantity | Registered, float]:
+    """What a call measures, and its sign: ours, or a measure that an installed package brings."""
+    if call.function in QUANTITIES:
+        return QUANTITIES[call.function]
+    found = registered(call.function)
+    if found is None:
+        known = ", ".join(f"`{m}`" for m in MEASURES)
+        text = f"`{call.function}` is no measure of a prompt"
+        raise ExpressionError(text, call.span, f"the measures are {known}")
+    return found, 1.0
+
+
+def metrics_in(task: syntax.Task) -> tuple[Metric, ...]:
+    """The metrics that a task's text states, those with mistakes left out."""
+    stated = (s for s in task.statements or () if isinstance(s, syntax.Metric))
+    return tuple(metric for metric, _ in map(read_metric, stated) if metric is not None)
+
+
 def _terms(
     expr: syntax.Expr, coefficient: float, at: syntax.PositionExpr | None
 ) -> Iterator[_Term]:
     match expr:
-        case syntax.Call(function=function, arguments=arguments) if function in MEASURES:
-            if len(arguments) != MEASURES[function].least or expr.keywords:
+        case syntax.Call(function=function, arguments=arguments):
+            if function not in MEASURES:
+                _quantity(expr)
+            if len(arguments) != (0 if function == "kl" else 1) or expr.keywords:
                 what = "takes nothing" if function == "kl" else "takes one answer"
                 example = "kl()" if function == "kl" else f"{function}(IO)"
                 raise ExpressionError(f"`{function}` {what}", expr.span, f"write `{example}`")
@@ -132,10 +153,6 @@ def _terms(
                     f"`{canonical(expr)}` divides by what is no number", expr.span
                 )
             yield from _terms(left, coefficient / divisor, at)
-        case syntax.Call(function=function):
-            known = ", ".join(f"`{m}`" for m in MEASURES)
-            text = f"`{function}` is no measure of a prompt"
-            raise ExpressionError(text, expr.span, f"the measures are {known}")
         case _:
             raise ExpressionError(f"`{canonical(expr)}` is no measure of a prompt", expr.span)
 

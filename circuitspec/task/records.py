@@ -9,6 +9,7 @@ from typing import Literal
 from circuitspec.language.nodes import END, EVERYWHERE, Position
 from circuitspec.language.syntax import Expr
 from circuitspec.task.context import TaskContext
+from circuitspec.task.registered import Registered
 
 Quantity = Literal["logit", "prob", "log_prob", "rank"]
 
@@ -78,7 +79,7 @@ class MetricTerm:
     """
 
     coefficient: float
-    quantity: Quantity
+    quantity: Quantity | Registered
     answer: str
     next_token: bool = False
 
