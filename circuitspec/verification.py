@@ -20,7 +20,7 @@ from circuitspec.hypothesis.checks import check_all
 from circuitspec.hypothesis.circuit import circuit_of
 from circuitspec.hypothesis.records import Circuit, Claim, Hypothesis
 from circuitspec.judge import judging, rules
-from circuitspec.judge.competence import competence
+from circuitspec.judge.competence import backwards, competence
 from circuitspec.judge.facts import Facts
 from circuitspec.judge.records import (
     ClaimResult,
@@ -309,7 +309,9 @@ def decide(job: Job, options: Options, context: Context | None = None) -> Decide
     """
     decided = _decide(job, options, options.dtype, context)
     if decided.close and options.dtype == "float32":
-        return _decide(job, options, "float64")
+        again = _decide(job, options, "float64")
+        notes = (*again.result.notes, "in float64: a verdict was within 1e-5 of its threshold")
+        return replace(again, result=replace(again.result, notes=notes))
     return decided
 
 
@@ -373,6 +375,7 @@ def _decide(job: Job, options: Options, dtype: str, context: Context | None = No
         doc=job.hypothesis.doc,
         notes=(
             *(f"dropped: {name}" for name in job.hypothesis.dropped),
+            *backwards(context.task, competent),
             *borrowed(context.task.metrics.values()),
         ),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),

@@ -296,8 +296,11 @@ def _residual(machine: Machine, node: str, out: Values) -> Array:
 
 
 def _sent_on(machine: Machine, clean: Forward, held: Held) -> Values:
-    """What each receiver puts out by itself: held channels as held, others as in the clean run."""
-    found: dict[str, Array] = {}
+    """What each receiver puts out by itself: held channels as held, others as in the clean run.
+
+    All other senders' outputs are clean.
+    """
+    found = dict(clean.out)
     for node in dict.fromkeys(node for node, _ in held):
         usual = _residual(machine, node, clean.out)
 

@@ -1,20 +1,23 @@
 """What pooling a scrub's draws costs: exact and pooled means of the same claims, on a few circuits.
 
-    python scripts/scrub_pooling.py
+    python scripts/scrub_pooling.py --seeds 24
 
 With exact draws every path of the tree has its own; pooled, every state on a prompt has sixteen
 samples (`SAMPLES`), shared by all that read it there. Both are means over many draws and over
-several pools (one a seed); the standard error is over the pools, of the paired difference.
+several pools (one a seed); the interval is Student's over the pools, of the paired difference.
 Differences are in shares of m(M) - m_rand, which is m(M) where the metric is a logit difference.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
 
 from circuitspec.claims import scrubbing
 from circuitspec.claims.context import Context
@@ -23,17 +26,27 @@ from circuitspec.engine.scrubbing.story import scrubbed_roles
 from circuitspec.hypothesis.circuit import circuit_of
 from circuitspec.hypothesis.records import Claim, Scrub
 from circuitspec.loading import Bound, load_spec
-from circuitspec.model.load import load
+from circuitspec.model.load import LoadedModel, load
 from circuitspec.verification import prompt_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 CIRCUITS = (
-    ("specs/ioi_mini_scrubbing.circuit", "names_are_passed_on"),
     ("specs/models/induction.circuit", "finds_by_previous_token"),
+    ("specs/models/brackets.circuit", "gates_know_the_height"),
+    ("specs/models/brackets.circuit", "counters_see_the_last"),
     ("specs/models/modular_addition.circuit", "each_head_adds"),
+    ("specs/ioi_mini_scrubbing.circuit", "names_are_passed_on"),
     ("specs/ioi_mini_scrubbing.circuit", "suppressor_hears_the_object"),
 )
-SEEDS, PROMPTS, DRAWS = 4, 48, 48
+PROMPTS, DRAWS = 48, 48
+
+
+@cache
+def model_of(name: str, folder: Path) -> LoadedModel:
+    """The model of a spec in `folder`."""
+    model, found = load(name, base_dir=folder)
+    assert model is not None, found
+    return model
 
 
 def means(bound: Bound, spec: Path, claim: Claim, seed: int) -> tuple[float, float, float, float]:
@@ -41,8 +54,7 @@ def means(bound: Bound, spec: Path, claim: Claim, seed: int) -> tuple[float, flo
     hypothesis, task = bound.hypothesis, bound.task
     assert task is not None
     task = replace(task.first(PROMPTS), seed=seed)
-    model, found = load(hypothesis.model, hypothesis.revision, base_dir=spec.parent)
-    assert model is not None, found
+    model = model_of(hypothesis.model, spec.parent)
     context = Context(
         hypothesis=hypothesis,
         circuit=circuit_of(hypothesis, model.shape),
@@ -66,13 +78,19 @@ def means(bound: Bound, spec: Path, claim: Claim, seed: int) -> tuple[float, flo
 
 def main() -> None:
     """Print one row a circuit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seeds", type=int, default=24)
+    parser.add_argument("--only", nargs="*", help="names of hypotheses")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| circuit | m(M) | m_rand | exact | pooled | difference | standard error |")
+    print("| circuit | m(M) | m_rand | exact | pooled | difference | 95% interval |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for file, name in CIRCUITS:
+        if options.only and name not in options.only:
+            continue
         spec = ROOT / file
         rows = []
-        for seed in range(SEEDS):
+        for seed in range(options.seeds):
             loaded = load_spec(spec, seed=seed)
             bound = next(b for b in loaded.bound if b.hypothesis.name == name)
             if bound.task is None:
@@ -84,10 +102,11 @@ def main() -> None:
             continue
         exact, pooled, whole, rand = np.array(rows).T
         share = (pooled - exact) / (whole - rand).mean()
-        error = share.std(ddof=1) / len(rows) ** 0.5
+        half = stats.t.ppf(0.975, len(rows) - 1) * share.std(ddof=1) / len(rows) ** 0.5
         print(
             f"| {name} | {whole.mean():.3f} | {rand.mean():.3f} | {exact.mean():.3f} "
-            f"| {pooled.mean():.3f} | {share.mean():+.2%} | {error:.2%} |",
+            f"| {pooled.mean():.3f} | {share.mean():+.2%} "
+            f"| [{share.mean() - half:+.2%}, {share.mean() + half:+.2%}] |",
             flush=True,
         )
 

@@ -21,7 +21,7 @@ import numpy as np
 from circuitspec.claims.arms import read_arm, total_touched
 from circuitspec.claims.context import Context, averaged
 from circuitspec.claims.greedy import search
-from circuitspec.claims.measured import Measured, SetRow, suffixed
+from circuitspec.claims.measured import Measured, SetRow, listed, suffixed
 from circuitspec.claims.readings import with_readings
 from circuitspec.claims.sets import halves, named_elements, random_sets
 from circuitspec.engine.runs import EngineError, Floats, Run
@@ -87,7 +87,22 @@ def measure(claim: Claim, context: Context) -> Measured:
         sets=tuple(rows),
         numbers=table,
         draws=context.draws(ablation),
+        notes=_notes(rows, context),
     )
+
+
+def _notes(rows: Sequence[SetRow], context: Context) -> tuple[str, ...]:
+    """Every set's incompleteness, the worst first, and what is in that one."""
+    found = []
+    for metric in context.metrics:
+        means = [float(incompleteness(row, metric).mean()) for row in rows]
+        order = sorted(range(len(rows)), key=lambda number: -abs(means[number]))
+        title = f"{suffixed('incompleteness', metric, context.metrics)}, the worst first"
+        found.append(listed(title, [f"{rows[n].name} {means[n]:+.3g}" for n in order]))
+        worst = rows[order[0]]
+        if worst.kind != "named":
+            found.append(listed(worst.name, worst.elements or ("nothing",)))
+    return tuple(found)
 
 
 def _rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -101,3 +101,13 @@ class Measured:
 def suffixed(measure: str, metric: str, metrics: Collection[str]) -> str:
     """How a measure of a metric is named: bare where the task has one metric, else `x(metric)`."""
     return measure if len(metrics) == 1 else f"{measure}({metric})"
+
+
+LISTED = 12
+"""How many elements or sets a claim's note lists; the result's measures have all of them."""
+
+
+def listed(title: str, items: Sequence[str]) -> str:
+    """`title: a, b, and 4 more`: the first of what a table has."""
+    rest = len(items) - LISTED
+    return f"{title}: {', '.join(items[:LISTED])}" + (f", and {rest} more" if rest > 0 else "")

@@ -11,6 +11,7 @@ role without v): a head with a backup shows its effect only while the backup is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from circuitspec.claims.arms import read_arm, total_touched
 from circuitspec.claims.context import Context, averaged
-from circuitspec.claims.measured import EffectRow, Measured, suffixed
+from circuitspec.claims.measured import EffectRow, Measured, listed, suffixed
 from circuitspec.claims.readings import with_readings
 from circuitspec.claims.sets import named_elements
 from circuitspec.engine.runs import EngineError, Floats, Readings, Run
@@ -90,7 +91,21 @@ def measure(claim: Claim, context: Context) -> Measured:
         effects=tuple(rows),
         numbers=table,
         draws=context.draws(ablation),
+        notes=_notes(rows, context),
     )
+
+
+def _notes(rows: Sequence[EffectRow], context: Context) -> tuple[str, ...]:
+    """Every element's effect, the weakest first; with its K where it is tried with several."""
+    tried = Counter(row.name for row in rows)
+    names = [f"{r.name} given {r.given}" if tried[r.name] > 1 else r.name for r in rows]
+    found = []
+    for metric in context.metrics:
+        means = [float(effect(row, metric).mean()) for row in rows]
+        order = sorted(range(len(rows)), key=lambda number: abs(means[number]))
+        title = f"{suffixed('effect', metric, context.metrics)}, the weakest first"
+        found.append(listed(title, [f"{names[n]} {means[n]:+.3g}" for n in order]))
+    return tuple(found)
 
 
 def _inert(before: Sequence[Readings], after: Sequence[Readings]) -> bool:

@@ -324,8 +324,9 @@ def _notes(
     }
     undeclared = max(1 - value for value in leaks["edges"].values())
     parts = [f"{role} {lost[role]:.1%}" for role in sorted(lost, key=lambda r: -lost[r])]
+    change = "lost" if undeclared >= 0 else "gained"
     found.append(
-        f"lost by what is not declared {undeclared:.1%}; then by scrubbing one role alone: "
-        + ", ".join(parts)
+        f"{change} by what is not declared {abs(undeclared):.1%}; "
+        "then lost by scrubbing one role alone: " + ", ".join(parts)
     )
     return tuple(found)

@@ -10,6 +10,7 @@ from circuitspec.claims.context import Context, accuracy
 from circuitspec.claims.measured import Series
 from circuitspec.judge.contrast import Linear
 from circuitspec.judge.facts import Facts, interval_of
+from circuitspec.task.records import TaskData
 
 LEVEL = 95.0
 
@@ -56,3 +57,21 @@ def competence(context: Context, cap: int | None = None) -> tuple[Mapping[str, A
             }
         found["metrics"][name] = entry
     return found, replace(facts, competent=competent)
+
+
+def backwards(task: TaskData, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note for each difference of answers that the model clearly gets the wrong way round.
+
+    It is competent by the definition, its m(M) being clearly not 0.
+    """
+    notes = []
+    for name, metric in task.metrics.items():
+        interval = found["metrics"][name]["interval"]
+        highest = found["metrics"][name]["mean"] if interval is None else interval[1]
+        signs = {term.coefficient > 0 for term in metric.terms}
+        if signs == {True, False} and highest < 0:
+            notes.append(
+                f"{name} of the model is clearly below 0: it prefers the other answer, and what is "
+                "measured against it is a share of that"
+            )
+    return tuple(notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from circuitspec.judge.competence import backwards
 from tests.claims.by_hand import GAINS, MODEL, hand_world
 
 WHOLE = "role adders = a0.h0, a0.h1 @ END  role remover = a0.h2 @ END"
@@ -144,3 +145,26 @@ def test_a_band_says_nothing_of_a_size() -> None:
     assert result.verdict == "invalid"
     assert result.reason is not None
     assert "not with a band" in result.reason
+
+
+def test_every_set_and_element_is_listed_under_its_claim() -> None:
+    result = hand_world(WITHOUT_REMOVER, COMPLETE).judged("complete").result
+    sets = {entry["name"] for entry in result.measures["sets"]}
+    listed = result.notes[0].removeprefix("incompleteness, the worst first: ").split(", ")
+    assert {name.rpartition(" ")[0] for name in listed} == sets
+    assert {name.rpartition(" ")[2] for name in listed} == {"+0.5"}
+    minimal = "expect minimal under zeroed { each head require effect >= 1% * model.logit_diff }"
+    (effects,) = hand_world(WITH_IDLER, minimal).judged("minimal").result.notes
+    listed = effects.removeprefix("effect, the weakest first: ").split(", ")
+    assert listed[0] == "a0.h3 +0"
+    assert len(listed) == 4
+
+
+def test_a_model_that_does_its_task_backwards_is_said_to() -> None:
+    task = hand_world(WHOLE, COMPLETE).context.task
+    found = {"metrics": {"logit_diff": {"mean": -2.0, "interval": [-2.5, -1.5]}}}
+    (note,) = backwards(task, found)
+    assert "logit_diff of the model is clearly below 0" in note
+    for interval in ([-2.5, 0.5], [1.5, 2.5]):
+        found["metrics"]["logit_diff"]["interval"] = interval
+        assert backwards(task, found) == ()

@@ -66,7 +66,7 @@ def test_logit_lens_of_a_run_with_heads_out() -> None:
 @pytest.mark.parametrize("function", ["copying", "negative_copying"])
 @pytest.mark.parametrize("name", ["gpt2", "qwen2"])
 def test_copying(name: str, function: str) -> None:
-    place, got = measured(f"{function}(heads) >= 0.1", name=name)
+    place, got = measured(f"{function}(lower) >= 0.1", name=name)
     sign = -1 if function.startswith("negative") else 1
     found = got.arms[0].series
     heads = [n for r in ("early", "middle") for n in place.context.hypothesis.roles[r].nodes]
@@ -86,7 +86,7 @@ def test_copying(name: str, function: str) -> None:
             )
         np.testing.assert_allclose(found[f"{function}({head})"].values, per_prompt, atol=1e-12)
         scores.append(np.mean(per_prompt))
-    assert got.numbers[f"{function}(heads)"] == pytest.approx(np.mean(scores))
+    assert got.numbers[f"{function}(lower)"] == pytest.approx(np.mean(scores))
     assert max(scores) > 0
 
 

@@ -32,6 +32,8 @@ def decided(path: Path, threshold: float, dtype: str = "float32") -> tuple[str, 
     (claim,) = only(result).claims
     (requirement,) = claim.requirements
     assert requirement.interval is not None
+    again = dtype == "float32" and only(result).model.dtype == "float64"
+    assert any("in float64" in note for note in only(result).notes) == again
     return only(result).model.dtype, requirement.interval[0], requirement.verdict
 
 
