@@ -12,6 +12,10 @@ outputs of the unmodified model, those on the counterfactual prompts; the obviou
 too. The engine is a new one every time and has nothing else. In the rows called `_cold` it has the
 means alone, and runs the unmodified model as part of the work.
 
+Before a row is measured it is predicted, from tokens and the model's shape alone: what `circuitspec
+plan` reckons, in floating-point operations of a plain forward. The greedy search of `protocol_ioi`
+goes where its figures lead, and is not predicted; it is long, and timed in one round.
+
 What a way does one by one is timed on an even sample of its evaluations: `extrapolated_from` says
 how many. `scrub_hooks` and `scrub_masked` are estimates: one masked forward by edges for each node
 of the tree.
@@ -46,6 +50,8 @@ SHAPES = ("100x8", "32x8", "100x30")
 SUFFIXES = {"engine": "", "cold": "_cold", "hooks": "_hooks", "masked": "_masked"}
 COLD = ("circuit_nodes", "circuit_edges", "leave_one_out", "path_sweep", "path_sweep_mlps")
 """What is timed cold as well: longer work does not feel it."""
+ONCE = ("protocol_ioi",)
+"""What is long enough to be timed in one round alone."""
 SAMPLE = 3
 """Evaluations that are timed of work that a way does one by one."""
 
@@ -114,7 +120,8 @@ def of_shape(
     if not cases:
         return [], 0.0
     obvious.prepare([])
-    clock = Clock(device=model.weights.device, plain=obvious.plainly)
+    now = time.process_time if options.processor else time.perf_counter
+    clock = Clock(device=model.weights.device, plain=obvious.plainly, now=now)
     flops = options.flops or model.weights.device.type == "cuda"
     rows = clock.measure(cases, options.repeats, flops=flops, tell=tell, each_round=after)
     return rows, median(clock.taken)
@@ -138,7 +145,12 @@ def _cases(
                 if not shares:
                     tell("the engine shares nothing between runs: long work is sampled")
             whole = work.count <= SAMPLE or (ours and bool(shares))
-            yield case_of(row, work, way, whole=whole)
+            case = case_of(row, work, way, whole=whole)
+            if whole and name in ONCE:
+                case = replace(case, most=1)
+            if isinstance(way, EngineWay) and not way.cold and work.whole is None:
+                case = replace(case, predicted=way.predicted(work.runs))
+            yield case
 
 
 def _scrub_cases(
@@ -203,15 +215,17 @@ def _table(shape: str, plain: float, rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         f"\n{n} prompts over {templates} templates; a plain forward takes {1000 * plain:,.0f} ms",
         "",
-        "| work | plain forwards | spread | ms | peak MB | share of peak | repeats |",
-        "|---|---:|---|---:|---:|---:|---|",
+        "| work | plain forwards | spread | predicted | ms | peak MB | share of peak | repeats |",
+        "|---|---:|---|---:|---:|---:|---:|---|",
     ]
     for row in rows:
         sampled = row.get("extrapolated_from")
         share = row.get("share_of_peak")
+        predicted = row.get("predicted")
         low, high = row["spread"]
         lines.append(
             f"| {row['name']} | {_short(row['plain'])} | {_short(low)} to {_short(high)} | "
+            f"{'' if predicted is None else _short(predicted)} | "
             f"{row['ms']:,.0f} | {'' if row['peak_mb'] is None else format(row['peak_mb'], ',.0f')}"
             f" | {'' if share is None else format(share, '.0%')} | {row['repeats']}"
             f"{'' if sampled is None else f', extrapolated from {sampled}'} |"
@@ -281,6 +295,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompts", nargs="+", default=list(SHAPES), metavar="PROMPTSxTEMPLATES")
     parser.add_argument("--chunk", type=int, default=25, help="prompts at once in the plain passes")
     parser.add_argument("--flops", action="store_true", help="count operations in one more run")
+    parser.add_argument(
+        "--processor",
+        action="store_true",
+        help="processor time, on a machine that other jobs hold (with OMP_NUM_THREADS=1)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser
 

@@ -28,13 +28,18 @@ STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is timed: `run`, after `prepare`, which is not. `scale` extrapolates from a sample."""
+    """What is timed: `run`, after `prepare`, which is not. `scale` extrapolates from a sample.
+
+    `most` is in how many rounds, at most; `predicted` what it should take, in plain forwards.
+    """
 
     name: str
     prepare: Callable[[], None]
     run: Callable[[], object]
     scale: float = 1.0
     sampled: int | None = None
+    most: int | None = None
+    predicted: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +64,8 @@ class Row:
             "ms": round(1000 * median(self.seconds), 2),
             "repeats": len(self.ratios),
         }
+        if self.case.predicted is not None:
+            found["predicted"] = round(self.case.predicted, 4)
         if self.case.sampled is not None:
             found["extrapolated_from"] = self.case.sampled
         if self.flops is not None:
@@ -70,19 +77,23 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Clock:
-    """Times cases on a device. `plain` is a plain pass; `taken` all of its times, in seconds."""
+    """Times cases on a device. `plain` is a plain pass; `taken` all of its times, in seconds.
+
+    `now` is the time: the processor's own, of one thread, where other jobs hold the machine.
+    """
 
     device: torch.device
     plain: Callable[[], None]
+    now: Callable[[], float] = time.perf_counter
     taken: list[float] = field(default_factory=list)
 
     def seconds(self, run: Callable[[], object]) -> float:
         """How long `run` takes, until the device is done."""
         self._wait()
-        start = time.perf_counter()
+        start = self.now()
         run()
         self._wait()
-        return time.perf_counter() - start
+        return self.now() - start
 
     def measure(
         self,
@@ -100,14 +111,16 @@ class Clock:
         for number in range(repeats):
             waiting: list[tuple[Row, float, float]] = []
             before = self._plain()
-            since = time.perf_counter()
+            since = self.now()
             for row in rows:
+                if row.case.most is not None and number >= row.case.most:
+                    continue
                 row.case.prepare()
                 gc.collect()
-                if time.perf_counter() - since > STALE * before:
+                if self.now() - since > STALE * before:
                     after = self._plain()
                     self._settle(waiting, after)
-                    before, since = after, time.perf_counter()
+                    before, since = after, self.now()
                 if number == 0:
                     memory = Memory(self.device)
                     taken = self.seconds(row.case.run)

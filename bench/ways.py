@@ -6,6 +6,7 @@ is timed is the same figures.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -23,7 +24,11 @@ from values import (
     path_passes,
 )
 
-from circuitspec.engine.engine import Engine
+from circuitspec.engine.compiled.lowering import compilable
+from circuitspec.engine.engine import DEFAULT_BATCH, Engine
+from circuitspec.engine.plan.cost import plain_forward
+from circuitspec.engine.plan.passes import ALL
+from circuitspec.engine.plan.reckon import reckon
 from circuitspec.engine.runs import Means, Replace, Run
 from circuitspec.hypothesis.records import Element
 from circuitspec.language.nodes import END
@@ -69,6 +74,16 @@ class EngineWay:
             self.engine.evaluate(
                 [Run("evaluation"), *(Run("evaluation", writes=w) for w in writes)]
             )
+
+    def predicted(self, runs: Sequence[Run]) -> float | None:
+        """What the runs should cost in plain forwards, beside the unmodified ones; None where some
+        are not compiled."""
+        shape, size = self.model.shape, DEFAULT_BATCH
+        if not all(compilable(run, self.sets[run.prompts], shape) for run in runs):
+            return None
+        found = reckon(runs, shape, self.sets, METRICS, passes=ALL, batch_size=size)
+        lengths = Counter(len(prompt.tokens) for prompt in self.sets["evaluation"])
+        return found.cost.flops / plain_forward(shape, lengths).flops
 
     def evaluate(self, runs: Sequence[Run]) -> list[Tensor]:
         assert self.engine is not None

@@ -160,6 +160,11 @@ def test_json_has_the_stated_form(
         assert row["repeats"] == 3
         assert row["gflop"] > 0
         assert row["peak_mb"] is None or row["peak_mb"] >= 0
+    # what was predicted of the engine is what is counted, but for logits and what is put in
+    predicted = rows["circuit_nodes"]["predicted"]
+    counted = rows["circuit_nodes"]["gflop"] / rows["circuit_nodes_masked"]["gflop"]
+    assert 0 < predicted < 1.5 * counted < 3 * predicted
+    assert "predicted" not in rows["circuit_nodes_masked"]
     assert rows["leave_one_out_masked"]["extrapolated_from"] == 3
     assert "extrapolated_from" not in rows["circuit_nodes"]
     # 27 circuits through all layers cost what one does, 27 times
@@ -201,6 +206,27 @@ def test_a_ratio_is_to_the_plain_passes_around_it(bench: Any) -> None:
         row = clock.measure([case], 1)[0]
     assert row.ratios == [10.0 * 6 / 3]
     assert row.json("8x4", None)["extrapolated_from"] == 1
+
+
+def test_long_work_is_timed_in_one_round(bench: Any) -> None:
+    done: list[str] = []
+
+    def case(name: str, most: int | None) -> Any:
+        return bench.timing.Case(
+            name=name, prepare=lambda: None, run=lambda: done.append(name), most=most
+        )
+
+    clock = bench.timing.Clock(device=torch.device("cpu"), plain=lambda: None)
+    rows = clock.measure([case("short", None), case("long", 1)], 3)
+    assert [done.count(name) for name in ("short", "long")] == [3, 1]
+    assert [row.json("8x4", None)["repeats"] for row in rows] == [3, 1]
+
+
+def test_a_prediction_is_of_what_is_compiled(bench: Any, model: Any, ways: dict[str, Any]) -> None:
+    works = bench.workloads.works(model.shape, 12)
+    assert ways["engine"].predicted(works["edges_dense"].runs) is None
+    one = ways["engine"].predicted(works["circuit_nodes"].runs)
+    assert 0 < one < ways["engine"].predicted(works["leave_one_out"].runs) < 27 * one
 
 
 def test_scaling_heads_are_spread_over_the_model(bench: Any, model: Any) -> None:
