@@ -11,10 +11,12 @@ from pathlib import Path
 from circuitspec.claims.context import Context
 from circuitspec.comparing.pairs import pair_of
 from circuitspec.comparing.questions import ablations_of
-from circuitspec.comparing.records import Comparison, Rival
+from circuitspec.comparing.records import Comparison, Pair, Rival
 from circuitspec.comparing.scores import scores
 from circuitspec.comparing.sides import Side, Terms, same_model
 from circuitspec.engine.engine import Engine
+from circuitspec.engine.runs import Run
+from circuitspec.engine.self_checks import run_self_checks
 from circuitspec.judge.competence import competence
 from circuitspec.judge.records import SelfCheck
 from circuitspec.language.diagnostics import Diagnostic
@@ -78,12 +80,18 @@ def compare(
                 scores=tuple(scores(side, ablations, terms)),
             )
         )
-    pairs, checks = [], list[SelfCheck]()
+    pairs: list[Pair] = []
+    asked: list[tuple[Side, tuple[Run, ...]]] = []
     for number, other in enumerate(sides[1:]):
         step(len(sides) + number, f"{sides[0].name} and {other.name}")
-        pair, about = pair_of(sides[0], other, ablations, terms)
+        pair, runs = pair_of(sides[0], other, ablations, terms)
         pairs.append(pair)
-        checks += about
+        asked += zip((sides[0], other), runs, strict=True)
+    checks = _checks(asked)
+    failed = ", ".join(check.name for check in checks if not check.passed)
+    if failed:
+        told = (f"invalid: self-check failed: {failed}",)
+        pairs = [replace(pair, outcome="invalid", reading=told) for pair in pairs]
     engines = {id(side.context.engine): side.context.engine for side in sides}.values()
     comparison = Comparison(
         rivals=tuple(rivals),
@@ -97,9 +105,23 @@ def compare(
         seconds=time.perf_counter() - started,
         cost={"plain_forwards": sum(engine.forwards for engine in engines)},
         batch_size=min(engine.batch_size for engine in engines),
-        self_checks=tuple(checks),
+        self_checks=checks,
     )
     return comparison, found
+
+
+def _checks(asked: Sequence[tuple[Side, tuple[Run, ...]]]) -> tuple[SelfCheck, ...]:
+    """The engine's self-checks on all that the pairs asked for, once an engine."""
+    by_engine: dict[int, tuple[Side, dict[Run, None]]] = {}
+    for side, runs in asked:
+        _, listed = by_engine.setdefault(id(side.context.engine), (side, {}))
+        listed |= dict.fromkeys(runs)
+    return tuple(
+        SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
+        for side, listed in by_engine.values()
+        if listed
+        for c in run_self_checks(side.context.engine, side.job.model, tuple(listed))
+    )
 
 
 # ── Rivals ───────────────────────────────────────────────────────────────────────────────────────

@@ -30,18 +30,19 @@ from circuitspec.comparing.sides import (
     same_model,
 )
 from circuitspec.engine.runs import EngineError, Run
-from circuitspec.engine.self_checks import run_self_checks
 from circuitspec.hypothesis.records import Ablation, Requirement
 from circuitspec.judge.contrast import statement
 from circuitspec.judge.facts import Facts
 from circuitspec.judge.many import is_over_many
-from circuitspec.judge.records import SelfCheck
+
+Asked = tuple[tuple[Run, ...], tuple[Run, ...]]
+"""The runs that the questions asked for, of either rival."""
 
 
 def pair_of(
     first: Side, second: Side, ablations: Sequence[Ablation], terms: Terms
-) -> tuple[Pair, tuple[SelfCheck, ...]]:
-    """The comparison of two rivals, and the self-checks of what was computed for it."""
+) -> tuple[Pair, Asked]:
+    """The comparison of two rivals, and what was computed for it."""
     names = (first.name, second.name)
     alike = same_model(first.job, second.job)
     differ = apart(first.context, second.context, alike=alike)
@@ -55,8 +56,8 @@ def pair_of(
             reading=(sentence,),
             apart=differ,
         )
-        return pair, ()
-    answers, notes = _answers(first, second, ablations, alike=alike)
+        return pair, ((), ())
+    answers, asked, notes = _answers(first, second, ablations, alike=alike)
     models = {
         metric: (model_of(first).metrics[metric], model_of(second).metrics[metric])
         for metric in _metrics(first, second)
@@ -67,16 +68,12 @@ def pair_of(
     moves: tuple[Move, ...] = ()
     if deciding is not None and alike:
         moves = moves_of(deciding, answers[deciding.question], first, second, terms)
-    checks = _checks(answers, first, second)
-    failed = [check.name for check in checks if not check.passed]
-    found = "invalid" if failed else reading.outcome(differences, worst)
-    return Pair(
+    found = reading.outcome(differences, worst)
+    pair = Pair(
         first=first.name,
         second=second.name,
         outcome=found,
-        reading=(f"self-check failed: {', '.join(failed)}",)
-        if failed
-        else reading.reading(names, found, differences, worst, differ, first.facts.n),
+        reading=reading.reading(names, found, differences, worst, differ, first.facts.n),
         apart=differ,
         claims=tuple(_claims(first, second, terms)) if alike else (),
         differences=differences,
@@ -85,7 +82,8 @@ def pair_of(
         moves=moves,
         disagreements=disagreements_of(deciding, answers, models, first),
         notes=notes,
-    ), checks
+    )
+    return pair, asked
 
 
 def _obstacle(first: Side, second: Side, ablations: Sequence[Ablation]) -> str:
@@ -117,39 +115,38 @@ def _metrics(first: Side, second: Side) -> tuple[str, ...]:
 
 def _answers(
     first: Side, second: Side, ablations: Sequence[Ablation], *, alike: bool
-) -> tuple[Answers, tuple[str, ...]]:
-    """Both rivals' answers to every question that can be put to both."""
+) -> tuple[Answers, Asked, tuple[str, ...]]:
+    """Both rivals' answers to every question that can be put to both; why others cannot."""
     contexts = (first.context, second.context)
-    posed: list[Question] = []
-    for ablation in ablations:
-        if all(measurable(ablation, context) for context in contexts):
-            posed += questions(ablation, *contexts, same_model=alike)
-    for side, context in enumerate(contexts):
-        compute_together(context, [r for q in posed for r in runs_of(q, side, context)])
-    answers: dict[Question, tuple[Answer, Answer]] = {}
+    posed: dict[Question, Asked] = {}
     notes = []
+    for ablation in ablations:
+        if not all(measurable(ablation, context) for context in contexts):
+            continue
+        for question in questions(ablation, *contexts, same_model=alike):
+            try:
+                posed[question] = (
+                    runs_of(question, 0, first.context),
+                    runs_of(question, 1, second.context),
+                )
+            except EngineError as error:
+                notes.append(f"{titled(question)}: {error}")
+    asked = (
+        tuple(run for runs, _ in posed.values() for run in runs),
+        tuple(run for _, runs in posed.values() for run in runs),
+    )
+    for context, runs in zip(contexts, asked, strict=True):
+        compute_together(context, runs)
+    answers: dict[Question, tuple[Answer, Answer]] = {}
     for question in posed:
         try:
             answers[question] = (
-                answer(question, 0, contexts[0]),
-                answer(question, 1, contexts[1]),
+                answer(question, 0, first.context),
+                answer(question, 1, second.context),
             )
         except EngineError as error:
             notes.append(f"{titled(question)}: {error}")
-    return answers, tuple(notes)
-
-
-def _checks(answers: Answers, first: Side, second: Side) -> tuple[SelfCheck, ...]:
-    """The engine's self-checks on all that was asked, once an engine."""
-    by_engine: dict[int, tuple[Side, list[Run]]] = {}
-    for number, side in enumerate((first, second)):
-        _, runs = by_engine.setdefault(id(side.context.engine), (side, []))
-        runs += [r for q in answers for r in runs_of(q, number, side.context)]
-    return tuple(
-        SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
-        for side, runs in by_engine.values()
-        for c in run_self_checks(side.context.engine, side.job.model, tuple(dict.fromkeys(runs)))
-    )
+    return answers, asked, tuple(notes)
 
 
 # ── Differences ──────────────────────────────────────────────────────────────────────────────────

@@ -95,6 +95,7 @@ def test_a_small_difference_is_found(tmp_path: Path) -> None:
     """A head that writes 2% of the metric: found in 9 of 10 samples of 100 prompts."""
     small = hypothesis("with_small", (*ALL, ("small", "a0.h3")))
     draw = drawn(tmp_path, 0.06, small, hypothesis("without", ALL))
+    assert draw(None) == "first"
     outcomes = [draw(seed) for seed in range(SEEDS)]
     assert told_apart(outcomes) >= 0.9 * SEEDS, outcomes
     assert "second" not in outcomes

@@ -153,19 +153,6 @@ def test_one_hypothesis_has_no_rival(tmp_path: Path) -> None:
     assert any("no rival" in d.message for d in diagnostics)
 
 
-def test_the_whole_population_leaves_nothing_open(tmp_path: Path) -> None:
-    spec = write(
-        tmp_path,
-        machine(),
-        hypothesis("full", ALL),
-        hypothesis("naive", NAIVE),
-        sample="sample all, reference all, seed 0",
-    )
-    pair = only(compared(spec))
-    assert {d.called for d in pair.differences} <= {"first", "second", "same"}
-    assert pair.outcome == "first"
-
-
 def test_it_prints(naive: Comparison) -> None:
     text = terminal.render(naive, width=100)
     assert max(map(len, text.splitlines())) <= 100
