@@ -129,7 +129,10 @@ class Parser(Braces):
             return
         told = len(self.builder.diagnostics)
         if self.complete():
-            fresh = self.tokens.is_first_on_line(at) or self.word(at) in self.openers
+            word = self.word(at)
+            fresh = self.tokens.is_first_on_line(at) or (
+                word in self.openers and self.could_open_elsewhere(at, word)
+            )
             if not fresh:
                 # What the statement seems to lack may stand in what is left over.
                 del self.builder.diagnostics[told:]
