@@ -72,14 +72,16 @@ def test_checking_annotates_the_mistakes_of_all_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verifying_goes_on_after_a_refuted_spec_and_fails(tmp_path: Path) -> None:
-    write(tmp_path, a_refuted=SPEC.replace(">= 0.8", "<= 0.2"), b_holds=SPEC)
-    done = step("Verify specs", tmp_path, specs="*.circuit", arguments="--batch-size 40")
-    assert done.returncode == 1, done.stdout + done.stderr
+def test_verifying_goes_on_after_a_refuted_spec_and_fails_with_the_worst(tmp_path: Path) -> None:
+    refuted, wrong = SPEC.replace(">= 0.8", "<= 0.2"), SPEC.replace("logit(S1)", "logit(S3)")
+    write(tmp_path, a_refuted=refuted, b_wrong=wrong, c_not_asked_for=wrong)
+    done = step("Verify specs", tmp_path, specs="[ab]*.circuit", arguments="--batch-size 40")
+    assert done.returncode == 2, done.stdout + done.stderr
     assert "::error file=a_refuted.circuit,line=15," in done.stdout
+    assert "::error file=b_wrong.circuit,line=11," in done.stdout
+    assert "c_not_asked_for" not in done.stdout
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert "✗ small: refuted" in summary
-    assert "✓ small: holds" in summary
     assert "batch 40" in summary
     assert "```mermaid\nflowchart BT" in summary
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -13,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from circuitspec import cli
+# Verification at the top: what pytester imports first, it forgets again.
+from circuitspec import cli, verification  # noqa: F401
+
+pytest_plugins = ["pytester"]
 
 Do = Callable[[str], tuple[int, int, str]]
 ROOT = Path(__file__).parents[2]
@@ -88,16 +89,12 @@ def test_heavy_commands_do_what_it_says(line: str, do: Do) -> None:
         assert "✓ suppressor_decides" in said
 
 
-@pytest.mark.slow
-def test_pytest_verifies_it(folder: Path) -> None:
+def test_pytest_verifies_it(pytester: pytest.Pytester) -> None:
+    assert "pytest" in COMMANDS
+    for name, text in FILES.items():
+        (pytester.path / name).write_text(text, encoding="utf-8")
     plugin = () if PLUGIN else ("-p", "circuitspec.pytest_plugin")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    pytester.runpytest_inprocess(*plugin).assert_outcomes(passed=2)
 
 
 def test_files_are_laid_out_in_the_one_style(do: Do) -> None:

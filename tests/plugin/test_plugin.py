@@ -234,13 +234,13 @@ def test_a_model_that_is_not_there_fails_its_claims_alone(project: pytest.Pytest
 
 @pytest.mark.slow
 def test_a_repository_with_specs_among_its_tests(project: pytest.Pytester) -> None:
-    """As a project has it: settings in pyproject.toml, workers, and a report for its CI."""
+    """As a project has it: settings in pyproject.toml, a worker, and a report for its CI."""
     project.makepyprojecttoml(
         """
         [tool.pytest.ini_options]
         testpaths = ["test_ordinary.py", "specs"]
         circuit_files = ["specs/*.circuit"]
-        addopts = "--strict-markers --strict-config -n 2 --junit-xml=report.xml"
+        addopts = "--strict-markers --strict-config -n 1 --junit-xml=report.xml"
         """
     )
     done = project.runpytest_subprocess(*LOAD)
