@@ -7,6 +7,8 @@ of syntax has swallowed a statement, these are its echoes, and are told once it 
 from __future__ import annotations
 
 import re
+import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,10 +27,10 @@ _ANY_CLAIM = (Expect, Hypothesis, Protocol)
 ABSENCES: dict[str, tuple[type[Block], ...]] = {
     **dict.fromkeys(("H019", "H020", "H021", "H022", "H023", "H024", "H025"), _CLAIM),
     **dict.fromkeys(("H029", "H032", "H051", "H052"), _CLAIM),
-    **dict.fromkeys(("H012", "H013", "H030", "H034", "H042", "H044", "H048"), (Hypothesis,)),
+    **dict.fromkeys(("H013", "H030", "H034", "H042", "H044", "H048"), (Hypothesis,)),
     **dict.fromkeys(("H028", "H055", "T001", "T002", "T006", "T007", "T008", "T012"), (Task,)),
     **dict.fromkeys(("H043", "H056"), _ANY_CLAIM),  # asked for where a claim needs it
-    "T003": (Hypothesis, Task),
+    **dict.fromkeys(("H012", "T003"), (Hypothesis, Task)),  # metrics say where logits are read
     "H050": (*_ANY_CLAIM, Task),
 }
 """That something is not there at all, with the blocks whose statements could have been it."""
@@ -40,26 +42,16 @@ _NAMELESS = re.compile(r"^\s*\w+\s*(=|from\b|\{|$)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A stretch of text that is not, or not wholly, in the tree; `block` is what it stands in."""
+    """A stretch of text that is not, or not wholly, in the tree; `block` is what it stands in.
+
+    `words` are what it may give a name to; `nameless`: it declares something and lacks its name.
+    """
 
     start: int
     end: int
-    text: str
+    words: frozenset[str]
+    nameless: bool
     block: Block | None
-
-    @property
-    def words(self) -> frozenset[str]:
-        """What it may give a name to."""
-        return frozenset(_WORD.findall(self.text))
-
-    @property
-    def is_nameless(self) -> bool:
-        """Whether it declares something and lacks its name."""
-        return _NAMELESS.search(self.text) is not None
-
-    def holds(self, offset: int) -> bool:
-        """Whether something stands in it."""
-        return self.start <= offset < self.end
 
 
 def founded(
@@ -75,7 +67,8 @@ def founded(
         if mistake.severity is Severity.ERROR
         and (passage := _passage(mistake, spec, text)) is not None
     ]
-    return [d for d in found if not any(_is_echo(d, of, spec.span.file) for of in unread)]
+    together = _Unread(unread, spec.span.file)
+    return [d for d in found if not together.has_echo(d)]
 
 
 def _passage(mistake: Diagnostic, spec: SpecFile, text: str) -> Passage | None:
@@ -99,23 +92,46 @@ def _passage(mistake: Diagnostic, spec: SpecFile, text: str) -> Passage | None:
         if not isinstance(around, Block):
             break
         block, inside, end = around, contents(around), around.span.end
-    return Passage(start=start, end=end, text=text[start:end], block=block)
+    lost = text[start:end]
+    words, nameless = frozenset(_WORD.findall(lost)), _NAMELESS.search(lost) is not None
+    return Passage(start=start, end=end, words=words, nameless=nameless, block=block)
 
 
-def _is_echo(found: Diagnostic, passage: Passage, file: str) -> bool:
-    spans = [s for s in (found.span, *(x.span for x in found.labels)) if s.file == file]
-    if any(passage.holds(span.start) for span in spans):
-        return True
-    if found.code in NAMES:
-        named = {
-            word for quoted in _QUOTED.findall(found.message) for word in _WORD.findall(quoted)
-        }
-        return passage.is_nameless or bool(named & passage.words)
-    could_be = ABSENCES.get(found.code, ())
-    match passage.block:
-        case None:
-            return bool(could_be)
-        case Expect(span=claim) if Hypothesis not in could_be:  # another claim lacks nothing by it
-            return Expect in could_be and claim.start <= found.span.start < claim.end
-        case block:
-            return isinstance(block, could_be)
+class _Unread:
+    """All passages together, so that each finding is looked up and not compared with every one."""
+
+    def __init__(self, passages: Sequence[Passage], file: str) -> None:
+        self.file = file
+        self.words = frozenset().union(*(p.words for p in passages))
+        self.nameless = any(p.nameless for p in passages)
+        self.places = _Places((p.start, p.end) for p in passages)
+        self.blocks = {type(p.block) for p in passages}
+        claims = (p.block.span for p in passages if isinstance(p.block, Expect))
+        self.claims = _Places((span.start, span.end) for span in claims)
+
+    def has_echo(self, found: Diagnostic) -> bool:
+        """Whether a finding may come from nothing but what was not read."""
+        spans = [s for s in (found.span, *(x.span for x in found.labels)) if s.file == self.file]
+        if any(self.places.hold(span.start) for span in spans):
+            return True
+        if found.code in NAMES:
+            quoted = _QUOTED.findall(found.message)
+            return self.nameless or any(w in self.words for q in quoted for w in _WORD.findall(q))
+        could_be = ABSENCES.get(found.code, ())
+        if Expect in could_be and Hypothesis not in could_be:
+            # What one claim lacks, no other could have said; a protocol could.
+            in_claim = self.claims.hold(found.span.start)
+            return in_claim or not self.blocks.isdisjoint({Protocol, type(None)})
+        return bool(could_be) and not self.blocks.isdisjoint({*could_be, type(None)})
+
+
+class _Places:
+    """Stretches of a text, none inside another."""
+
+    def __init__(self, stretches: Iterable[tuple[int, int]]) -> None:
+        self.stretches = sorted(set(stretches))
+
+    def hold(self, offset: int) -> bool:
+        """Whether something stands in one of them."""
+        before = bisect_right(self.stretches, (offset, sys.maxsize))
+        return before > 0 and offset < self.stretches[before - 1][1]
