@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -30,6 +31,7 @@ def logits_index(shape: ModelShape) -> int:
 def edge_reads(edges: Iterable[Edge], layout: Layout, shape: ModelShape) -> Reads:
     """What every channel reads along `edges`, segment by segment."""
     found: Reads = {}
+    where = cache(layout.where)
     for edge in edges:
         receiver = (
             logits_index(shape)
@@ -37,7 +39,7 @@ def edge_reads(edges: Iterable[Edge], layout: Layout, shape: ModelShape) -> Read
             else node_index(edge.receiver, shape)
         )
         sender = 1 << node_index(edge.sender, shape)
-        for segment in layout.where(edge.position):
+        for segment in where(edge.position):
             key = (receiver, edge.channel, segment)
             found[key] = found.get(key, 0) | sender
     return found
