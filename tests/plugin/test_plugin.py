@@ -161,17 +161,23 @@ def test_a_kept_model_is_told_apart_by_revision_and_missing_ones_are_not_kept() 
         assert (missing, [d.code for d in found]) == (None, ["M001"])
 
 
-def test_only_the_selected_claims_of_a_hypothesis_are_verified_and_together(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[verification.Options]:
+    """The options of every run that is made."""
+    found = []
 
     def noted(path: object, *, options: verification.Options, loader: object) -> object:
-        asked.append(options)
+        found.append(options)
         return verify(path, options=options, loader=loader)
 
     verify = verification.verify
     monkeypatch.setattr(verification, "verify", noted)
+    return found
+
+
+def test_only_the_selected_claims_of_a_hypothesis_are_verified_and_together(
+    project: pytest.Pytester, asked: list[verification.Options]
+) -> None:
     chosen = ("-k", "reads_the_name or is_needed", "--circuit-n", "40", "--circuit-device", "cpu")
     done = project.runpytest_inprocess(*LOAD, "specs", "--circuits", *chosen)
     done.assert_outcomes(passed=2, deselected=1)
@@ -191,7 +197,9 @@ def test_n_replaces_the_prompts_of_the_spec(project: pytest.Pytester) -> None:
 
 
 def test_markers_come_from_patterns_and_gpu_is_skipped_without_one(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[verification.Options],
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     project.makeini(
@@ -201,6 +209,7 @@ def test_markers_come_from_patterns_and_gpu_is_skipped_without_one(
     done = project.runpytest_inprocess(*LOAD, "specs", "-m", "not slow", "-rs")
     done.assert_outcomes(passed=1, skipped=1, deselected=1)
     assert "no CUDA device" in done.stdout.str()
+    assert [(o.only, o.device) for o in asked] == [(("mini.reads_the_name",), None)]
     project.makeini("[pytest]\ncircuit_marks = slow specs/*\n")
     assert project.runpytest_inprocess(*LOAD).ret == pytest.ExitCode.USAGE_ERROR
 
