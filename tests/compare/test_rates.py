@@ -96,12 +96,12 @@ def test_a_small_difference_is_found(tmp_path: Path) -> None:
     small = hypothesis("with_small", (*ALL, ("small", "a0.h3")))
     draw = drawn(tmp_path, 0.06, small, hypothesis("without", ALL))
     assert draw(None) == "first"
-    outcomes = [draw(seed) for seed in range(SEEDS)]
-    assert told_apart(outcomes) >= 0.9 * SEEDS, outcomes
+    outcomes = [draw(seed) for seed in range(SEEDS // 2)]
+    assert told_apart(outcomes) >= 0.9 * len(outcomes), outcomes
     assert "second" not in outcomes
 
 
 @pytest.mark.slow
 def test_equally_faithful_rivals_are_always_told_apart_by_a_role(tmp_path: Path) -> None:
     draw = drawn(tmp_path, 0.0, hypothesis("full", ALL), hypothesis("naive", NAIVE))
-    assert [draw(seed) for seed in range(10)] == ["first"] * 10
+    assert [draw(seed) for seed in range(5)] == ["first"] * 5
