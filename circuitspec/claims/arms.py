@@ -91,6 +91,27 @@ def total_touched(runs: Sequence[Readings]) -> Touched:
     return total
 
 
+SAME = 1e-5
+"""A mean error below this share of |m(M)| is rounding."""
+
+
+def unreached(shown: str, context: Context, *arms: Arm) -> tuple[str, ...]:
+    """For people: that nothing which was cut reaches a metric, and what is not `shown` therefore.
+
+    What changes activations is not inert, even where nothing after them reads these.
+    """
+    several = len(arms) > 1
+    return tuple(
+        f"nothing that is cut{f' by {arm.name}' if several else ''} reaches {metric}: on every "
+        f"prompt it is the model's own, so this does not show {shown}"
+        for arm in arms
+        if arm.touched is not None and arm.touched.changed
+        for metric in context.metrics
+        if arm.series[f"error({metric})"].values.max()
+        <= SAME * abs(arm.series[f"model.{metric}"].mean)
+    )
+
+
 def numbers(arm: Arm) -> dict[str, float]:
     """The mean of every series of an arm."""
     return {name: series.mean for name, series in arm.series.items()}

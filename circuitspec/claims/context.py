@@ -145,9 +145,14 @@ class Context:
             return ()
         if claim.ablation is None:
             raise EngineError("`given ablated` needs an ablation value from a protocol")
+        sources = self.sources(claim.ablation)
+        if len(sources) > 1:
+            raise EngineError(
+                "what is `given ablated` is one condition, and takes one draw a prompt: write "
+                "`draws 1`, or ablate it with means"
+            )
         elements = frozenset().union(*(cut.elements for cut in claim.given))
-        # A knock-out that others are measured under is one condition: its first draw.
-        return (ReplaceOutputs(elements, self.sources(claim.ablation)[0]),)
+        return (ReplaceOutputs(elements, sources[0]),)
 
     def circuit_runs(
         self,

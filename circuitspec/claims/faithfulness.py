@@ -24,6 +24,7 @@ from circuitspec.claims.arms import (
     owned,
     read_arm,
     total_touched,
+    unreached,
 )
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Arm, Measured
@@ -68,25 +69,10 @@ def measure(claim: Claim, context: Context) -> Measured:
         empty=empty_arm(arm, context, empty, model),
         numbers=figures,
         draws=context.draws(claim.ablation),
-        notes=(*_untouched(arm, context), *controls.note(figures.get("controls", {}))),
-    )
-
-
-SAME = 1e-5
-"""A mean error below this share of |m(M)| is rounding."""
-
-
-def _untouched(arm: Arm, context: Context) -> tuple[str, ...]:
-    """For people: that nothing which was cut reaches a metric, so that the model itself passed."""
-    if arm.touched is None or not arm.touched.changed:
-        return ()
-    return tuple(
-        f"nothing that is cut reaches {metric}: on every prompt the circuit has the model's own "
-        "value, so this does not show that its parts matter (`effect`, `minimality` and random "
-        "circuits do)"
-        for metric in context.metrics
-        if arm.series[f"error({metric})"].values.max()
-        <= SAME * abs(arm.series[f"model.{metric}"].mean)
+        notes=(
+            *unreached("that its parts matter", context, arm),
+            *controls.note(figures.get("controls", {})),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ recomputed (Wang et al. 2022, section 2.2).
 
 from __future__ import annotations
 
-from circuitspec.claims.arms import numbers, owned, read_arm, total_touched
+from circuitspec.claims.arms import numbers, owned, read_arm, total_touched, unreached
 from circuitspec.claims.calls import names
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Measured
@@ -53,5 +53,9 @@ def measure(claim: Claim, context: Context) -> Measured:
         arm = owned(arm, "circuit", context, others[:half])
         arm = owned(arm, "empty", context, others[half:])
     return Measured(
-        kind="knockout", arms=(arm,), numbers=numbers(arm), draws=context.draws(claim.ablation)
+        kind="knockout",
+        arms=(arm,),
+        numbers=numbers(arm),
+        draws=context.draws(claim.ablation),
+        notes=unreached("what it does", context, arm),
     )

@@ -9,7 +9,7 @@ receivers, which are held while all else is recomputed.
 
 from __future__ import annotations
 
-from circuitspec.claims.arms import numbers, read_arm
+from circuitspec.claims.arms import numbers, read_arm, unreached
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured
 from circuitspec.claims.readings import with_readings
@@ -73,8 +73,9 @@ def measure(claim: Claim, context: Context) -> Measured:
         for (name, _), reading in zip(patched, readings, strict=True)
     )
     kind = "path_patching" if isinstance(claim.intervention, PathPatch) else "activation_patching"
+    notes = unreached("what it carries", context, *arms)
     if len(arms) == 1:
-        return Measured(kind=kind, arms=arms, numbers=numbers(arms[0]))
+        return Measured(kind=kind, arms=arms, numbers=numbers(arms[0]), notes=notes)
     table = {
         "pairs": {
             arm.name: {metric: arm.series[metric].mean for metric in context.metrics}
@@ -82,4 +83,4 @@ def measure(claim: Claim, context: Context) -> Measured:
         },
         **{f"model.{m}": arms[0].series[f"model.{m}"].mean for m in context.metrics},
     }
-    return Measured(kind=kind, arms=arms, numbers=table)
+    return Measured(kind=kind, arms=arms, numbers=table, notes=notes)

@@ -223,3 +223,17 @@ def test_effects_under_a_further_knockout() -> None:
     result = place.judged("c").result
     assert result.verdict == "holds", result.reason
     assert result.measures["model.logit_diff"] == pytest.approx(MODEL - GAINS[2] / 4, abs=1e-6)
+
+
+def test_a_further_knockout_takes_one_draw() -> None:
+    """With several, each would be another condition, and one draw of it no draw of the rest."""
+    places = [
+        world(
+            f"expect c {{ ablate early by nodes with resample from abc draws {draws} "
+            "given ablated middle require logit_diff >= -100 ci 95 }"
+        )
+        for draws in (1, 2)
+    ]
+    assert places[0].judged("c").result.verdict == "holds"
+    with pytest.raises(EngineError, match="one draw a prompt"):
+        places[1].judged("c")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from circuitspec.verification import verify
+import pytest
+
+from circuitspec.verification import Options, verify
 
 from .conftest import ROOT, claim
 
@@ -47,6 +49,31 @@ def test_a_complement_that_no_metric_reads_is_told(tmp_path: Path) -> None:
     assert any(
         "nothing that is cut reaches" in note for note in notes(tmp_path, heads(range(3, 4)))
     )
+
+
+@pytest.mark.parametrize(
+    "cut", ["ablate {role} by nodes with mean from abc over template", "patch {role} from abc"]
+)
+def test_a_cut_that_no_metric_reads_is_told(tmp_path: Path, cut: str) -> None:
+    told = {}
+    for role in ("unread", "suppressor"):
+        path = tmp_path / f"{role}.circuit"
+        action = cut.format(role=role)
+        path.write_text(
+            TEXT[: TEXT.rindex("}")]
+            + f"""
+  role unread = a3.h6 @ S2
+  expect tried {{ {action} require logit_diff >= 0 ci 95 }}
+}}
+""",
+            "utf-8",
+        )
+        result, diagnostics = verify(path, options=Options(only=("tried",)))
+        assert result is not None, diagnostics
+        told[role] = [n for n in claim(result, "tried").notes if "nothing that is cut" in n]
+    assert told["suppressor"] == []
+    (note,) = told["unread"]
+    assert "reaches logit_diff" in note
 
 
 def test_a_complement_that_matters_is_not(tmp_path: Path) -> None:
