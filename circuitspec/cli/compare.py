@@ -11,7 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit, exit_for, verdicts_in
-from circuitspec.cli.output import emit, say, wants_color, width_of
+from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import Dtype, require_extras
 
@@ -81,6 +81,7 @@ def compare(
     what the circuits differ in and which of it decides, and a reading that never ranks on
     faithfulness alone.
     """
+    reserve(output, reads=[spec.partition("::")[0] for spec in specs])
     require_extras("compare")
     with ProgressBar("loading") as progress:
         from circuitspec.comparing.compare import compare as decide  # torch: seconds

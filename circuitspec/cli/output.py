@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+
+import typer
+
+from circuitspec.cli.exits import Exit
 
 WIDTH = 100
 """Columns where output is not a terminal and none are asked for."""
@@ -63,6 +68,20 @@ def write(text: str, stream: TextIO | None = None) -> None:
 def say(text: str) -> None:
     """Print a line for a person, apart from the output proper: on stderr."""
     write(text.rstrip("\n") + "\n", sys.stderr)
+
+
+def reserve(*outputs: Path | None, reads: Iterable[Path | str]) -> None:
+    """End the command, before it computes anything, where a file that it is to write is one that it
+    reads, or is to be written twice, or is a folder."""
+    taken = {os.path.realpath(path): "is what the command reads" for path in reads}
+    for output in outputs:
+        if output is None:
+            continue
+        problem = "is a folder" if output.is_dir() else taken.get(os.path.realpath(output))
+        if problem is not None:
+            say(f"cannot write to {output}: it {problem}; name another file")
+            raise typer.Exit(Exit.WRONG)
+        taken[os.path.realpath(output)] = "is to be written twice"
 
 
 def emit(text: str, path: Path | None) -> str | None:

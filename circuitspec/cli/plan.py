@@ -11,7 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
-from circuitspec.cli.output import emit, say
+from circuitspec.cli.output import emit, reserve, say
 from circuitspec.cli.verify import require_extras
 
 EPILOG = """\b
@@ -49,6 +49,7 @@ def plan(
 
     Needs the model's shape, and no weights.
     """
+    reserve(output, reads=[spec])
     require_extras("plan")
     from circuitspec.planning import plan as look  # torch: seconds
 

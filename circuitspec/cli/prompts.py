@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from circuitspec.cli.exits import Exit
-from circuitspec.cli.output import emit, say, wants_color, width_of
+from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 
 EPILOG = """\b
 Examples:
@@ -60,6 +60,7 @@ def prompts(
     from circuitspec.listing import CannotListError, listed
     from circuitspec.report import prompts as render
 
+    reserve(output, reads=[spec])
     loaded = load_or_exit(spec, prompts="all", seed=seed)
     try:
         lines = listed(select(loaded, hypothesis), loaded.not_checked)

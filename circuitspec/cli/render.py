@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from circuitspec.cli.exits import Exit
-from circuitspec.cli.output import emit, say
+from circuitspec.cli.output import emit, reserve, say
 
 EPILOG = """\b
 Examples:
@@ -56,6 +56,7 @@ def render(
     from circuitspec.cli.selection import load_or_exit, select
     from circuitspec.report.figure.scene import scene_of
 
+    reserve(output, reads=[spec])
     loaded = load_or_exit(spec, prompts="none")
     chosen = select(loaded, hypothesis)
     if not chosen:

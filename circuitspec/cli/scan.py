@@ -11,7 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
-from circuitspec.cli.output import emit, say, wants_color, width_of
+from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import require_extras
 
@@ -71,6 +71,7 @@ def scan(
     Knock-out, activation patching, path patching to the logits, direct logit attribution: a heat
     map each, and the strongest cells of each in order.
     """
+    reserve(output, reads=[task])
     require_extras("scan")
     with ProgressBar("loading") as progress:
         from circuitspec.scanning import ScanOptions  # torch: seconds

@@ -11,7 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
-from circuitspec.cli.output import emit, say, wants_color, width_of
+from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import require_extras
 
@@ -61,6 +61,7 @@ def sweep(
     Zero, mean over template, position and batch, resample and counterfactual, from every baseline
     of the task, by nodes and by edges: on the same prompts, in one run.
     """
+    reserve(output, reads=[spec])
     require_extras("sweep")
     with ProgressBar("loading") as progress:
         from circuitspec.sweeping import sweep as decide  # torch: seconds

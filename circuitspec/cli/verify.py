@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from circuitspec.cli.exits import Exit, exit_of
-from circuitspec.cli.output import emit, say, wants_color, width_of, write
+from circuitspec.cli.output import emit, reserve, say, wants_color, width_of, write
 from circuitspec.cli.pages import write_plots, write_report
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.extras import missing_extras
@@ -117,12 +117,19 @@ def verify(
     """
     from circuitspec.loading import load_spec
 
+    reserve(output, report, reads=[spec])
+    if plots is not None and plots.exists() and not plots.is_dir():
+        say(f"cannot write plots to {plots}: it is no folder")
+        raise typer.Exit(Exit.WRONG)
     loaded = load_spec(spec, prompts="few", seed=seed)
     if not loaded.ok:  # cheap first: most mistakes need no torch to be seen
         _refuse(form, output, loaded.diagnostics)
         raise typer.Exit(Exit.WRONG)
-    if write_lock and (only or seed is not None):
-        say("--write-lock goes with the whole spec at its own seed: without --only and --seed")
+    if write_lock and (only or locked or seed is not None):
+        say(
+            "--write-lock goes with the whole spec at its own seed: without --only and --seed, "
+            "and --locked compares with a lock that was written before"
+        )
         raise typer.Exit(Exit.WRONG)
     lock = _read_lock(spec) if locked else None
     require_extras("verify")
@@ -210,6 +217,8 @@ def _same(spec: Path, lock: Lock, result: RunResult, *, whole: bool) -> bool:
     found = differences(lock, result, whole=whole)
     for sentence in found:
         say(f"{path_beside(spec).name}: {sentence}")
+    if not found:
+        say(f"nothing moved since {path_beside(spec).name}")
     return not found
 
 

@@ -99,3 +99,36 @@ def wait_for(text: str, stream: io.StringIO) -> None:
     while text not in stream.getvalue() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert text in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", "SPEC", "--output", "SPEC"),
+        ("verify", "SPEC", "--report", "SPEC"),
+        ("verify", "SPEC", "--output", "NEW", "--report", "NEW"),
+        ("verify", "SPEC", "--report", "FOLDER"),
+        ("verify", "SPEC", "--plots", "SPEC"),
+        ("compare", "SPEC", "SPEC", "--output", "SPEC"),
+        ("sweep", "SPEC", "--output", "SPEC"),
+        ("plan", "SPEC", "--output", "FOLDER"),
+        ("scan", "ioi-mini", "SPEC", "--output", "SPEC"),
+        ("prompts", "SPEC", "--output", "LINK"),
+        ("render", "SPEC", "--output", "SPEC"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_that_is_read_is_written_over(
+    run, spec: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    places = {"SPEC": spec, "NEW": tmp_path / "new", "FOLDER": tmp_path / "folder"}
+    places["FOLDER"].mkdir()
+    places["LINK"] = tmp_path / "link"
+    places["LINK"].symlink_to(spec)
+    before = spec.read_bytes()
+    done = run(*(places.get(argument, argument) for argument in command[:-1]), places[command[-1]])
+    assert (done.code, done.out) == (2, "")
+    assert "cannot write" in done.err
+    assert str(places[command[-1]]) in done.err
+    assert spec.read_bytes() == before
+    assert not places["NEW"].exists()

@@ -694,6 +694,13 @@ CASES = [
         says="2,000,000 prompts are more than a run can take",
     ),
     Bad(
+        code="H053",
+        old="    knockouts groups, roles\n",
+        new="    knockouts groups, roles, greedy 1000x1000x1000\n",
+        at="knockouts groups, roles, greedy 1000x1000x1000",
+        says="1,000,000,000 candidates of a greedy search are more than a run can take",
+    ),
+    Bad(
         code="H054",
         old="require logit_diff <= 50% * model.logit_diff ci 95",
         new="require attention(early) >= 0.5 ci 95\n  }\n"

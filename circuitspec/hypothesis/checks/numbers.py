@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from circuitspec.hypothesis.checks.rule import Findings
 from circuitspec.hypothesis.checks.spans import actions
@@ -64,8 +65,9 @@ def _counts(hypothesis: Hypothesis) -> Iterator[tuple[str, int, Span]]:
                 yield "draws", draws, action.span
             case syntax.Ablate(value=syntax.AblationValue(draws=int() as draws)):
                 yield "draws", draws, action.span
-            case syntax.Knockouts(random=int() as number):
-                yield "random sets", number, action.span
+            case syntax.Knockouts(random=number, greedy=greedy):
+                yield "random sets", number or 0, action.span
+                yield "candidates of a greedy search", prod(greedy or ()), action.span
             case syntax.Until(at_most=number):
                 yield "prompts", number, action.span
             case _:
