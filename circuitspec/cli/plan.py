@@ -58,7 +58,9 @@ def plan(
         from circuitspec.loading import sources_of
 
         findings.show(diagnostics, sources_of(diagnostics, {}), stream=sys.stderr)
-    if plans is None:
+    if plans is not None and not plans:
+        say(f"{spec} states no hypothesis with a claim: there is nothing to plan")
+    if not plans:
         raise typer.Exit(Exit.WRONG)
     if form is PlanFormat.json:
         from circuitspec.report.json import dumps

@@ -106,3 +106,11 @@ def test_both_forms_have_every_figure(spec: Path) -> None:
     written = json.loads(json.dumps(document(plans)))
     assert written["schema"] == "circuitspec.plan/1"
     assert written["hypotheses"][0]["passes"][0]["name"] == "as written"
+
+
+def test_a_file_without_a_hypothesis_has_no_plan(run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.circuit"
+    empty.write_text("circuitspec 1\n", encoding="utf-8")
+    done = run("plan", empty)
+    assert (done.code, done.out) == (2, "")
+    assert "states no hypothesis" in done.err
