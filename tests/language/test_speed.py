@@ -20,6 +20,10 @@ IOI = (ROOT / "specs" / "ioi_gpt2.circuit").read_text("utf-8")
 HEAVY = {"torch", "transformer_lens", "transformers", "numpy", "scipy", "lark", "networkx", "rich"}
 
 
+SLACK = 10
+"""How much slower a machine may be than one core of today's: what fails is of another order."""
+
+
 def many(copies: int) -> str:
     """The IOI spec over and over, its hypotheses renamed."""
     body = IOI.partition("circuitspec 1\n")[2]
@@ -83,7 +87,7 @@ def test_the_ioi_spec_takes_milliseconds() -> None:
         before = time.process_time()
         parse(IOI)
         best = min(best, time.process_time() - before)
-    assert best < 0.02
+    assert best < 0.02 * SLACK
 
 
 def test_ten_thousand_lines() -> None:
@@ -94,20 +98,23 @@ def test_ten_thousand_lines() -> None:
     took = time.process_time() - before
     assert diagnostics == ()
     assert len(spec.hypotheses) > 100
-    assert took < 3
+    assert took < 3 * SLACK
     before = time.process_time()
     loaded = load_spec("specs.circuit", text=text, prompts="few")
     took = time.process_time() - before
     assert {d.severity for d in loaded.diagnostics} == {Severity.NOTE}
-    assert took < 3
+    assert took < 3 * SLACK
 
 
 @pytest.mark.slow
 def test_time_grows_with_length_and_not_with_its_square() -> None:
     def seconds(text: str) -> float:
-        before = time.process_time()
-        parse(text)
-        return time.process_time() - before
+        taken = []
+        for _ in range(3):
+            before = time.process_time()
+            parse(text)
+            taken.append(time.process_time() - before)
+        return min(taken)
 
     # Every line of it a mistake: recovery is linear too.
     wrong = "hypothesis h {\n" + "  role = a9.h9 @ END\n" * 2_000 + "}\n"
@@ -121,4 +128,4 @@ def test_layout_of_ten_thousand_lines() -> None:
     spec, _ = parse(text)
     before = time.process_time()
     assert parse(to_text(spec))[0] == spec
-    assert time.process_time() - before < 5
+    assert time.process_time() - before < 5 * SLACK
