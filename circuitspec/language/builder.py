@@ -1,7 +1,7 @@
 """Productions of the grammar → records of the syntax tree.
 
 Most productions are a row of `shapes.SHAPES`; those whose parts need more than to be put into
-fields have a method here, the parts of statements in `terms`.
+fields have a method here, the parts of statements in `terms` and `expressions`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from circuitspec.language import syntax as s
 from circuitspec.language.diagnostics import NO_SPAN
+from circuitspec.language.expressions import Expressions
 from circuitspec.language.shapes import SHAPES, Shape
-from circuitspec.language.terms import Parts, Terms
+from circuitspec.language.terms import Parts
 
 Clause = tuple[str, Any, int, int]
 """A part of a statement that may stand in any order: name, value, first and last token."""
@@ -20,7 +21,7 @@ Clause = tuple[str, Any, int, int]
 Handler = Callable[[Parts, int, int], Any]
 
 
-class Builder(Terms):
+class Builder(Expressions):
     """Makes the statements of a tree."""
 
     def handler(self, callback: str) -> Handler:

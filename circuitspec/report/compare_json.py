@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from circuitspec.hypothesis.expand import ablation_text
-from circuitspec.report.json import Json, hypothesis_document, plain
+from circuitspec.report.json import Json, hypothesis_document, plain, self_check_document
 
 if TYPE_CHECKING:
     from circuitspec.comparing.records import Comparison, Difference, Pair, Rival, Score
@@ -23,10 +23,7 @@ def document(result: Comparison) -> Json:
             "n": result.n,
             "rivals": [_rival(rival) for rival in result.rivals],
             "pairs": [_pair(pair) for pair in result.pairs],
-            "self_checks": [
-                {"name": c.name, "passed": c.passed, "value": c.value, "detail": c.detail}
-                for c in result.self_checks
-            ],
+            "self_checks": [self_check_document(c) for c in result.self_checks],
             "seed": result.seed,
             "seconds": result.seconds,
             "cost": result.cost,

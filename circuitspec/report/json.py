@@ -72,7 +72,7 @@ def hypothesis_document(hypothesis: HypothesisResult) -> Json:
         "n_edges": hypothesis.n_edges,
         "competence": hypothesis.competence,
         "claims": [_claim(c) for c in hypothesis.claims],
-        "self_checks": [_self_check(c) for c in hypothesis.self_checks],
+        "self_checks": [self_check_document(c) for c in hypothesis.self_checks],
         "prompts": hypothesis.prompts,
         "doc": hypothesis.doc,
         "notes": list(hypothesis.notes),
@@ -129,7 +129,8 @@ def _requirement(requirement: RequirementResult) -> Json:
     }
 
 
-def _self_check(check: SelfCheck) -> Json:
+def self_check_document(check: SelfCheck) -> Json:
+    """A self-check as plain values."""
     return {
         "name": check.name,
         "passed": check.passed,
