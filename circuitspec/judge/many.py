@@ -32,6 +32,7 @@ from circuitspec.judge.records import RequirementResult
 from circuitspec.judge.rules import Row, Ruling, Sides, Verdict
 from circuitspec.language.syntax import Call, Expr, Ref
 
+_TURNED = str.maketrans("<>", "><")
 INERT = "inert: ablating it changes no activation, so nothing was tested"
 
 
@@ -236,7 +237,7 @@ def _result(
         shown=_shown(*stated[at]),
         n_to_settle=ruling.n_to_settle,
         arm=row.name,
-        contrasts=tuple(_contrast(r, _end(r, threshold)) for r in ruling.rows),
+        contrasts=tuple(_contrast(r, threshold, requirement) for r in ruling.rows),
     )
     return result, close
 
@@ -248,22 +249,30 @@ def _turning(ruling: Ruling, name: str) -> Row:
 
 
 def _end(row: Row, threshold: float) -> float:
-    """Which end of the band a row's contrast was compared with."""
+    """The end of the band that a row's contrast was compared with."""
+    return 0.0 - threshold if _at_lower(row, threshold) else threshold
+
+
+def _at_lower(row: Row, threshold: float) -> bool:
     above = abs(row.interval.estimate - threshold - row.excess)
     below = abs(-threshold - row.interval.estimate - row.excess)
-    return threshold if not above > below else 0.0 - threshold
+    return above > below
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:
     return None if interval.exact else (interval.low, interval.high)
 
 
-def _contrast(row: Row, threshold: float) -> dict[str, Any]:
+def _contrast(row: Row, threshold: float, requirement: Requirement) -> dict[str, Any]:
     adjusted = None if row.adjusted is None else _ends(row.adjusted)
+    operator: str = requirement.operator
+    if _at_lower(row, threshold):
+        operator = operator.translate(_TURNED)
     return {
         "set": row.name,
         "verdict": row.verdict.value,
-        "threshold": threshold,
+        "relation": operator,
+        "threshold": _end(row, threshold),
         "estimate": row.interval.estimate,
         "interval": None if row.interval.exact else [row.interval.low, row.interval.high],
         "level": row.interval.level,

@@ -119,6 +119,11 @@ def thresholds_of(requirement: RequirementResult) -> tuple[float, ...]:
             return (value,)
 
 
+def needs_outside(requirement: RequirementResult) -> bool:
+    """Whether the estimate must leave the band: `effect >= 0.1` is of the effect's size."""
+    return len(thresholds_of(requirement)) > 1 and operator_sign(requirement.text) in ("≥", ">")
+
+
 def level_text(level: float) -> str:
     """A confidence in percent: 95 and not 95.0, 99.9 as it is."""
     return f"{level:g}%"

@@ -20,6 +20,7 @@ from circuitspec.report.numbers import (
     fixed,
     level_text,
     limit,
+    needs_outside,
     operator_sign,
     relation_sign,
     short,
@@ -107,7 +108,8 @@ def _threshold(requirement: RequirementResult, limits: tuple[float, ...], decima
     if not limits:
         return "–"
     if len(limits) > 1:
-        return f"in [{', '.join(limit(t, decimals) for t in limits)}]"
+        ends = ", ".join(limit(t, decimals) for t in limits)
+        return f"outside ({ends})" if needs_outside(requirement) else f"in [{ends}]"
     return f"{relation_of(requirement)} {limit(limits[0], decimals)}".strip()
 
 

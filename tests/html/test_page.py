@@ -189,16 +189,18 @@ def test_numbers_on_a_marked_cell_stand_out() -> None:
 def test_the_figure_has_measures_on_roles_and_claims_on_arrows(small: RunResult) -> None:
     (bound,) = load_spec("t.circuit", text=SPEC, prompts="none").bound
     (result,) = small.hypotheses
-    scene = with_measures(scene_of(bound.hypothesis), result)
+    scene = with_measures(scene_of(bound.hypothesis), bound.hypothesis, result)
     notes = {box.name: box.notes for box in scene.boxes}
-    assert notes == {"early": (), "reader": ("attention 0.81",)}
+    assert notes == {"early": ("cut +0.5",), "reader": ("attention 0.81", "cut −3")}
     lines = told(scene, bound.hypothesis, result)
     arrow = "reader@END -> logits@END"
-    assert lines[arrow] == [
-        "✗ reader_decides: logit_diff <= 90% * model.logit_diff: 4.75 against 5 (95.0% of it)"
+    assert list(lines[arrow]) == [
+        "✗ reader_decides: logit_diff <= 90% * model.logit_diff: 4.75 against 5 (95.0% of it); "
+        "0.50 [0.40, 0.60] 95%, needs ≤ 0, n 200"
     ]
-    assert [line.partition(":")[0] for line in lines["reader@END"]] == ["✓ looks"]
-    assert set(lines) == {arrow, "reader@END"}, "early and its arrows are in no requirement"
+    assert [line.partition(":")[0] for line in lines["reader@END"]] == ["✓ looks", "minimal"]
+    assert lines["early@S2"] == ("minimal: logit_diff 4 with early, 4.5 without",)
+    assert set(lines) == {arrow, "reader@END", "early@S2"}, "no arrow of early is in a claim"
 
 
 def test_hovering_shows_them(page: str) -> None:

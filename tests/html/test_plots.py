@@ -10,6 +10,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from circuitspec.report.html.plots import Scale, completeness, interval, minimality, standalone
+from circuitspec.report.rows import row_of
 
 from ..report.conftest import requirement
 
@@ -55,6 +56,22 @@ def test_the_estimate_lies_on_what_is_needed_or_not(
     assert found is not None
     left, right = float(found[1]), float(found[2])
     assert 0 < left < number(dot, "cx") < right < 220
+
+
+@pytest.mark.parametrize(("estimate", "met"), [(0.3, True), (-0.3, True), (0.05, False)])
+def test_the_size_of_an_effect_must_leave_its_band(estimate: float, met: bool) -> None:
+    """`effect >= 0.1` is judged on the signed effect: what is needed lies on both sides."""
+    size = requirement(
+        "effect >= 0.1 ci 95", estimate=estimate, threshold=(-0.1, 0.1),
+        interval=(estimate - 0.04, estimate + 0.04),
+        contrasts=({"estimate": estimate, "relation": ">=" if estimate > 0 else "<="},),
+    )  # fmt: skip
+    assert row_of(size).threshold == "outside (−0.1, 0.1)"
+    svg = interval(size)
+    (dot,) = parts(svg, "circle")
+    shaded = [(number(r, "x"), number(r, "x") + number(r, "width")) for r in parts(svg, "rect")]
+    assert len(shaded) == 2
+    assert any(start <= number(dot, "cx") <= end for start, end in shaded) == met
 
 
 def test_what_is_exact_has_no_line_and_what_is_no_number_no_plot() -> None:

@@ -17,6 +17,8 @@ from circuitspec.closeup import Closeup, closeups
 from circuitspec.judge.records import RunResult
 from circuitspec.loading import load_spec
 from circuitspec.model.kept import KeptModels
+from circuitspec.report.figure.scene import scene_of
+from circuitspec.report.html.measured import with_measures
 from circuitspec.verification import Options, verify
 
 from .test_page import SPEC, tree
@@ -92,6 +94,23 @@ def test_a_page_and_its_plots_are_written(verified: Verified) -> None:
         "small.complete.logit_diff.svg",
         "small.minimal.logit_diff.svg",
     ]
+
+
+def test_an_arrow_has_what_the_run_measured_along_it(verified: Verified) -> None:
+    path, result, _, _ = verified
+    (bound,) = load_spec(path, prompts="none").bound
+    (judged,) = result.hypotheses
+    scene = with_measures(scene_of(bound.hypothesis), bound.hypothesis, judged)
+    notes = {f"{b.source} -> {b.target}": b.note for b in scene.bundles}
+    patched = next(c for c in judged.claims if c.name == "reader_decides").measures
+    moved = patched["logit_diff"] - patched["model.logit_diff"]
+    assert float(notes["reader@END -> logits@END"].replace("−", "-")) == pytest.approx(moved, 0.05)
+    assert [note for note in notes.values() if note] == [notes["reader@END -> logits@END"]]
+    minimal = next(c for c in judged.claims if c.name == "minimal")
+    (requirement,) = minimal.requirements
+    for contrast in requirement.contrasts:
+        upwards = contrast["estimate"] >= 0
+        assert contrast["relation"] == (">=" if upwards else "<="), "the end that is nearer"
 
 
 def test_the_command_writes_it(

@@ -41,6 +41,10 @@ AIR = 9.0
 ENTRY = 30.0
 """Room for an arrow head with its label where wires enter a box at its side."""
 ENTRY_BELOW = 22.0
+LABEL_FROM = 14.0
+"""Between a box's side and a label beside it, with air behind the label."""
+BESIDE_WIRE = 12.0
+"""Between a wire that enters from below and its label, and from there to the next wire."""
 TOKEN_HEIGHT = 36.0
 LOGITS_HEIGHT = 26.0
 NARROWEST = 58.0
@@ -185,6 +189,9 @@ class _Placing:
         self.scene, self.grid, self.wires, self.tracks = scene, grid, wires, tracks_
         self.measured = {id_: _measured(spot.box) for id_, spot in grid.spots.items()}
         self.entries = {(wire.path[-2], wire.path[-1]) for wire in wires}
+        self.beside = _noted(wires, upright=False)
+        self.below = _noted(wires, upright=True)
+        self.noted_below = {w.path[-1][1] for w in wires if w.bundle.note and _upright(w)}
         self.left, right = _starts(self._widths(), AXIS)
         self.center_x = {at: self.left[at] + w / 2 for at, w in self._widths().items()}
         self.width = right + MARGIN
@@ -202,14 +209,12 @@ class _Placing:
         for lane in range(len(grid.lanes)):
             x = 2 * lane + 1
             boxes = [self.measured[s.box.id].width for s in grid.spots.values() if s.lane == lane]
-            widths[x] = max([NARROWEST, *boxes, counts.get(x, 0) * LANE_PITCH + AIR])
+            tracks_ = counts.get(x, 0) * self._lane_pitch(x) + AIR
+            widths[x] = max([NARROWEST, *boxes, tracks_ + self.below.get(x, 0.0)])
         for gutter in range(len(grid.lanes) + 1):
             x = 2 * gutter
             inner = 0 < gutter < len(grid.lanes)
-            from_left = any(first[0] < last[0] == x + 0.5 for first, last in self.entries)
-            from_right = any(first[0] > last[0] == x - 0.5 for first, last in self.entries)
-            margins = (ENTRY if from_left else AIR) + (ENTRY if from_right else AIR)
-            width = counts.get(x, 0) * PITCH + margins
+            width = counts.get(x, 0) * PITCH + sum(self._entry(x))
             if inner and grid.lanes[gutter - 1] != grid.lanes[gutter]:
                 width += BETWEEN_COLUMNS
             widths[x] = width if inner or counts.get(x) else 2.0
@@ -241,9 +246,23 @@ class _Placing:
                 max(headings, default=0.0)
                 + (counts[y] * PITCH if y in counts else 0.0)
                 + (ENTRY_BELOW if entered else AIR if headings or last or not channel else 3.0)
+                + (NOTE_LINE if y + 0.5 in self.noted_below else 0.0)
                 + (INSIDE if starting else 0.0)
             )
         return heights
+
+    def _entry(self, gutter: int) -> tuple[float, float]:
+        """Room on the right and on the left of a gutter, where wires enter boxes or pass by."""
+        from_left = any(first[0] < last[0] == gutter + 0.5 for first, last in self.entries)
+        from_right = any(first[0] > last[0] == gutter - 0.5 for first, last in self.entries)
+        return (
+            max(ENTRY, self.beside.get(gutter + 0.5, 0.0)) if from_left else AIR,
+            max(ENTRY, self.beside.get(gutter - 0.5, 0.0)) if from_right else AIR,
+        )
+
+    def _lane_pitch(self, lane: int) -> float:
+        """Between wires that enter from below: as wide as the notes at their heads."""
+        return max(LANE_PITCH, self.below.get(lane, 0.0) + BESIDE_WIRE)
 
     # ── coordinates ──────────────────────────────────────────────────────────────────────────
 
@@ -260,14 +279,13 @@ class _Placing:
     def _track(self, stretch: Stretch) -> float:
         """The x of an upright stretch, or the y of a flat one."""
         at = stretch.at
-        pitch = PITCH if at % 2 == 0 else LANE_PITCH if stretch.upright else ROW_PITCH
+        pitch = PITCH if at % 2 == 0 else self._lane_pitch(at) if stretch.upright else ROW_PITCH
         off = (stretch.track - (stretch.among - 1) / 2) * pitch
         if stretch.upright:
             if at % 2 == 0:
                 # Tracks stand clear of the room for arrow heads.
-                from_left = any(f[0] < e[0] == at + 0.5 for f, e in self.entries)
-                from_right = any(f[0] > e[0] == at - 0.5 for f, e in self.entries)
-                off += (ENTRY - AIR) / 2 * (from_right - from_left)
+                right, left = self._entry(at)
+                off += (left - right) / 2
             return self.center_x[at] + off
         if at % 2:
             return self._y(self.low[at] + self.sizes[at] / 2 + off)
@@ -364,6 +382,23 @@ class _Placing:
             assert before.upright != line.upright, "a path turns at each of its corners"
         points.append(_end(frames[wire.bundle.target], pieces[-1], at[-1], leaving=False))
         return PlacedWire(bundle=wire.bundle, net=wire.net, points=tuple(points))
+
+
+def _upright(wire: Wire) -> bool:
+    return wire.path[-2][0] == wire.path[-1][0]
+
+
+def _noted(wires: Iterable[Wire], *, upright: bool) -> dict[float, float]:
+    """By the X at which wires end, the room that the labels with notes at their heads take."""
+    found: dict[float, float] = {}
+    for wire in wires:
+        if wire.bundle.note and _upright(wire) == upright:
+            # Beside a box a note follows the channels; below one it stands under them.
+            letters = "" if upright else "".join(wire.bundle.channels) + " "
+            taken = text.width(letters + wire.bundle.note, NODE_SIZE, em=text.MONO)
+            x = wire.path[-1][0]
+            found[x] = max(found.get(x, 0.0), taken + (0.0 if upright else LABEL_FROM))
+    return found
 
 
 def _starts(sizes: Mapping[int, float], start: float) -> tuple[dict[int, float], float]:

@@ -60,12 +60,14 @@ class Bundle:
     """All edges from one box (or token) to another (or the logits), as one arrow.
 
     No edges: the target attends to the source's position, and no edge is stated from there.
+    `note` is what stands at its head beside the channels, such as what was measured along it.
     """
 
     source: str
     target: str
     channels: tuple[Channel, ...]
     edges: tuple[Edge, ...]
+    note: str = ""
 
     @property
     def attends(self) -> bool:

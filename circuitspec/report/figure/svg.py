@@ -218,13 +218,15 @@ def _wires(layout: Layout, told: Told) -> Iterator[str]:
 
 
 def _labels(wires: Iterable[PlacedWire]) -> Iterator[str]:
-    """The channel's letters at each arrow head, above everything else."""
+    """The channel's letters and the note at each arrow head, above everything else."""
     for wire in wires:
         channels = [c for c in wire.bundle.channels if c]
-        if not channels:
+        note = wire.bundle.note
+        if not channels and not note:
             continue
         (x, _), (to_x, to_y) = wire.points[-2], wire.points[-1]
-        if x == to_x:
+        below = x == to_x
+        if below:
             place, anchor = (to_x + 6, to_y + 13), "start"
         elif to_x > x:
             place, anchor = (to_x - HEAD - 2, to_y - 4), "end"
@@ -232,6 +234,11 @@ def _labels(wires: Iterable[PlacedWire]) -> Iterator[str]:
             place, anchor = (to_x + HEAD + 2, to_y - 4), "start"
         apart = " " if "in" in channels else ""
         spans = apart.join(f'<tspan class="fill {NAMES[c]}">{c}</tspan>' for c in channels)
+        if note:
+            # Beside a box it follows the letters, below one it stands under them.
+            under = f' x="{px(place[0])}" dy="{px(NOTE_LINE)}"' if channels and below else ""
+            spans += " " if channels and not below else ""
+            spans += f'<tspan class="measured" font-weight="400"{under}>{escape(note)}</tspan>'
         yield (
             f'<text class="label" text-anchor="{anchor}" x="{px(place[0])}" y="{px(place[1])}">'
             f"{spans}</text>"

@@ -10,9 +10,9 @@ from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RequirementResult, RunResult
 from circuitspec.report.figure.layout import layout
 from circuitspec.report.figure.scene import scene_of
-from circuitspec.report.figure.svg import to_svg
+from circuitspec.report.figure.svg import Told, to_svg
 from circuitspec.report.html import plots, prompts
-from circuitspec.report.html.measured import told, with_measures
+from circuitspec.report.html.measured import explained, told, with_measures
 from circuitspec.report.html.style import PAGE, PART
 from circuitspec.report.numbers import short
 from circuitspec.report.rows import (
@@ -91,11 +91,30 @@ def _verdict(verdict: str) -> str:
 
 
 def _figure(hypothesis: Hypothesis, result: HypothesisResult) -> str:
-    scene = with_measures(scene_of(hypothesis), result)
-    svg = to_svg(layout(scene), told=told(scene, hypothesis, result), prefix=f"{hypothesis.name}-")
+    scene = with_measures(scene_of(hypothesis), hypothesis, result)
+    measured = told(scene, hypothesis, result)
+    svg = to_svg(layout(scene), told=measured, prefix=f"{hypothesis.name}-")
+    says = (
+        "Point at a role or an arrow to see what was measured of it.",
+        explained(scene, hypothesis, result),
+    )
     return (
         f'<div class="r-wide r-figure">{svg}</div>'
-        '<p class="r-dim">Point at a role or an arrow to see what was measured of it.</p>'
+        f'<p class="r-dim">{escape(" ".join(filter(None, says)))}</p>{_listed(measured)}'
+    )
+
+
+def _listed(measured: Told) -> str:
+    """What pointing shows, as a list: for those who have no pointer, and for print."""
+    if not measured:
+        return ""
+    entries = "".join(
+        f"<dt>{escape(name)}</dt>" + "".join(f"<dd>{escape(line)}</dd>" for line in said)
+        for name, said in measured.items()
+    )
+    return (
+        "<details><summary>What was measured of each role and arrow</summary>"
+        f'<dl class="r-told">{entries}</dl></details>'
     )
 
 

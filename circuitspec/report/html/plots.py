@@ -13,7 +13,7 @@ from typing import Any
 
 from circuitspec.judge.records import RequirementResult
 from circuitspec.report.html.style import PLOTS
-from circuitspec.report.numbers import short, thresholds_of
+from circuitspec.report.numbers import needs_outside, short, thresholds_of
 from circuitspec.report.rows import relation_of, row_of
 
 STRIP = (220.0, 30.0)
@@ -82,7 +82,11 @@ def interval(requirement: RequirementResult) -> str:
     width, height = STRIP
     scale = _around(known, 6, width - 6, air=0.2)
     middle = height / 2
-    body = [_needed(scale, limits, relation_of(requirement), height)]
+    if needs_outside(requirement):
+        low, high = limits
+        body = [_needed(scale, (low,), "≤", height), _needed(scale, (high,), "≥", height)]
+    else:
+        body = [_needed(scale, limits, relation_of(requirement), height)]
     body += [f'<path class="p-limit" d="M{scale(t)} 2V{height - 2:g}"/>' for t in limits]
     verdict = f"p-{requirement.verdict}"
     if requirement.interval is not None:

@@ -98,7 +98,9 @@ th, td {{ padding: .15rem .5rem; text-align: left; vertical-align: top; }}
 details > summary {{ cursor: pointer; padding: .3rem 0; }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }}
 dt {{ color: var(--dim); }} dd {{ margin: 0; overflow-wrap: anywhere; }}
-@media (max-width: 40rem) {{ dl {{ grid-template-columns: 1fr; }} dd {{ margin: 0 0 .4rem; }} }}
+.r-told > dt {{ grid-column: 1; }} .r-told > dd {{ grid-column: 2; }}
+@media (max-width: 40rem) {{ dl {{ grid-template-columns: 1fr; }} dd {{ margin: 0 0 .4rem; }}
+  .r-told > dt, .r-told > dd {{ grid-column: 1; }} }}
 {PARTS}"""
 """The style sheet of a report."""
 
