@@ -102,7 +102,7 @@ def prompts(
     """
     from circuitspec.listing import listed
 
-    loaded = load_spec(spec, seed=seed)
+    loaded = load_spec(spec, seed=seed, foreign=True)
     if not loaded.ok:
         raise SpecError(loaded.diagnostics, loaded.sources)
     bound = [b for b in loaded.bound if hypothesis in (None, b.hypothesis.name)]

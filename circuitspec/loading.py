@@ -74,6 +74,15 @@ class Loaded:
         return not has_errors(self.diagnostics)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawing:
+    """How prompts are drawn: enough to see mistakes, or all; and what is run for them."""
+
+    few: bool
+    seed: int | None
+    foreign: bool
+
+
 def load_spec(
     path: str | Path,
     *,
@@ -81,13 +90,15 @@ def load_spec(
     prompts: Literal["all", "few", "none"] = "all",
     seed: int | None = None,
     n: int | None = None,
+    foreign: bool = False,
 ) -> Loaded:
     """Everything that can be said of a spec without weights; never raises for what is wrong in it.
 
     `text` stands for the file's contents where it is not on disk (stdin, an unsaved buffer).
     `prompts`: drawing them finds what a list of words does not show. `few` draws enough of each set
     for that, in a tenth of the time, and gives no task; `none` draws none. `seed` and `n`, the
-    number of evaluation prompts, replace the spec's.
+    number of evaluation prompts, replace the spec's. `foreign`: whether baselines of other packages
+    are run; a task that has some has no prompts without.
     """
     file = str(path)
     found: list[Diagnostic] = []
@@ -112,12 +123,13 @@ def load_spec(
     shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if h.model}
     tasks = {}
     if prompts != "none":
-        tasks = _tasks(hypotheses, base_dir, found, unseen, few=prompts == "few", seed=seed)
+        how = _Drawing(few=prompts == "few", seed=seed, foreign=foreign)
+        tasks = _tasks(hypotheses, base_dir, found, unseen, how)
     bound = [
         Bound(hypothesis=h, shape=shapes.get(h.name), task=tasks.get(h.name)) for h in hypotheses
     ]
     for hypothesis in hypotheses:
-        unseen += (f"{each}, which runs with the model" for each in _borrowed(hypothesis))
+        unseen += _borrowed(hypothesis, foreign=foreign)
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     stated = check_all(hypotheses, shapes=known, base_dir=base_dir)
     # A place that the text shows to be none has no prompt to be missing from.
@@ -138,12 +150,17 @@ def load_spec(
     )
 
 
-def _borrowed(hypothesis: Hypothesis) -> Iterator[str]:
-    """What other packages measure: to run their code takes more than opening a spec."""
+def _borrowed(hypothesis: Hypothesis, *, foreign: bool) -> Iterator[str]:
+    """What other packages measure and make: to run their code takes more than opening a spec."""
+    from circuitspec.task.baselines import borrowed_in
     from circuitspec.task.metrics import metrics_in
     from circuitspec.task.registered import borrowed
 
-    return borrowed(metrics_in(hypothesis.task))
+    for each in borrowed(metrics_in(hypothesis.task)):
+        yield f"{each}, which runs with the model"
+    if not foreign:
+        for each in borrowed_in(hypothesis.task):
+            yield f"{each}, which runs where its prompts are listed or used"
 
 
 def _shape(
@@ -169,9 +186,7 @@ def _tasks(
     base_dir: Path,
     found: list[Diagnostic],
     unseen: list[str],
-    *,
-    few: bool,
-    seed: int | None,
+    how: _Drawing,
 ) -> dict[str, TaskData | None]:
     """Each hypothesis's prompts by its name. Rivals over one task and model share them."""
     sharing: dict[tuple[str, str | None, Task], list[Hypothesis]] = {}
@@ -183,7 +198,7 @@ def _tasks(
     for rivals in sharing.values():
         used = tuple(dict.fromkeys(name for rival in rivals for name in names_used(rival)))
         most = most_prompts(rivals)
-        task = _task(rivals, used, most, base_dir, found, unseen, few=few, seed=seed)
+        task = _task(rivals, used, most, base_dir, found, unseen, how)
         tasks |= {rival.name: task for rival in rivals}
     return tasks
 
@@ -195,9 +210,7 @@ def _task(
     base_dir: Path,
     found: list[Diagnostic],
     unseen: list[str],
-    *,
-    few: bool,
-    seed: int | None,
+    how: _Drawing,
 ) -> TaskData | None:
     """The prompts of rivals over one task, where their tokenizer is on this machine."""
     from circuitspec.task.checks import check_task
@@ -210,14 +223,22 @@ def _task(
         if tokenizer is None:
             found += check_task(hypothesis.task, base_dir=base_dir, used=used)
             return None
-    stated = hypothesis.task
+    stated, few = hypothesis.task, how.few
     if few:
         found += check_task(stated, base_dir=base_dir, used=used)
         stated = sampling_few(stated)
     from circuitspec.task.build import build  # last: nothing is drawn without a tokenizer
 
     def drawn(stated: Task, most: int | None) -> tuple[TaskData | None, tuple[Diagnostic, ...]]:
-        return build(stated, tokenizer, base_dir=base_dir, seed=seed, evaluation=most, used=used)
+        return build(
+            stated,
+            tokenizer,
+            base_dir=base_dir,
+            seed=how.seed,
+            evaluation=most,
+            used=used,
+            foreign=how.foreign,
+        )
 
     task, mistakes = drawn(stated, None if few else most)
     found += mistakes

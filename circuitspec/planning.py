@@ -80,7 +80,7 @@ def plan(
 
     A model's shape must be known here; where its tokenizer is not, words are taken for tokens.
     """
-    loaded = load_spec(path)
+    loaded = load_spec(path, foreign=True)
     if not loaded.ok:
         return None, loaded.diagnostics
     speed = flops_a_second()
@@ -122,6 +122,7 @@ def _plan(
             base_dir=path.parent,
             evaluation=most_prompts([hypothesis]),
             used=tuple(names_used(hypothesis)),
+            foreign=True,
         )
         notes.append("the tokenizer is not on this machine: every word is taken for one token")
     if task is None:

@@ -118,7 +118,7 @@ def _prompts(
     tokenizer = None
     if model.tokenizer is not None:
         tokenizer = task_tokenizer(ModelTokenizer(tokenizer=model.tokenizer, bos_id=model.bos_id))
-    return build(task, tokenizer, base_dir=base_dir, seed=seed)
+    return build(task, tokenizer, base_dir=base_dir, seed=seed, foreign=True)
 
 
 def _named(

@@ -42,6 +42,7 @@ from circuitspec.loading import (
 )
 from circuitspec.model.load import LoadedModel, Loader, load
 from circuitspec.model.tokenizer import ModelTokenizer
+from circuitspec.task.baselines import borrowed_in
 from circuitspec.task.build import build
 from circuitspec.task.export import prompts_hash
 from circuitspec.task.records import PromptSet, TaskData
@@ -280,6 +281,7 @@ def _task(
         seed=seed,
         evaluation=most_prompts((hypothesis,)),
         used=used,
+        foreign=True,
     )
 
 
@@ -377,6 +379,7 @@ def _decide(job: Job, options: Options, dtype: str, context: Context | None = No
             *(f"dropped: {name}" for name in job.hypothesis.dropped),
             *backwards(context.task, competent),
             *borrowed(context.task.metrics.values()),
+            *borrowed_in(job.hypothesis.task),
         ),
         open_nodes=tuple(f"{element}: {why}" for element, why in job.hypothesis.open_nodes),
     )

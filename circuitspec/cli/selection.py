@@ -16,9 +16,12 @@ from circuitspec.loading import Bound, Loaded, load_spec
 
 
 def load_or_exit(spec: Path, *, prompts: Literal["all", "none"], seed: int | None = None) -> Loaded:
-    """The spec, if it has no errors; otherwise its diagnostics on stderr and exit code 2."""
+    """The spec, if it has no errors; otherwise its diagnostics on stderr and exit code 2.
+
+    All prompts are those of other packages' baselines too, whose code is run for it.
+    """
     text = sys.stdin.read() if str(spec) == "-" else None
-    loaded = load_spec(spec, text=text, prompts=prompts, seed=seed)
+    loaded = load_spec(spec, text=text, prompts=prompts, seed=seed, foreign=prompts == "all")
     if not loaded.ok:
         findings.show(errors(loaded.diagnostics), loaded.sources, stream=sys.stderr)
         raise typer.Exit(Exit.WRONG)

@@ -21,10 +21,18 @@ def unusable(metrics: Iterable[Metric], vocabulary: int) -> Iterator[str]:
             continue
         try:
             function = measure.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # to import it is to run it
             yield f"{measure} cannot be loaded: {error}"
             continue
         logits = torch.zeros(PROBED[0], vocabulary, dtype=torch.float64)
-        shape = tuple(function(logits, torch.zeros(PROBED, dtype=torch.int64)).shape)
+        try:
+            values = function(logits, torch.zeros(PROBED, dtype=torch.int64))
+        except Exception as error:
+            yield f"{measure} fails: {type(error).__name__}: {error}"
+            continue
+        if not isinstance(values, torch.Tensor):
+            yield f"{measure} gives no tensor, but a value of type {type(values).__name__}"
+            continue
+        shape = tuple(values.shape)
         if shape != PROBED:
             yield f"{measure} gives values of shape {shape} for tokens of shape {PROBED}"

@@ -141,7 +141,8 @@ def _quantity(term: MetricTerm, whole: Tensor, tokens: Tensor) -> Tensor:
             better = [(whole > named[:, None]).sum(-1) for named in whole.gather(1, tokens).T]
             return torch.stack(better, dim=1).double()
         case Registered() as measure:
-            return measure.load()(whole, tokens).double()
+            values: Tensor = measure.load()(whole, tokens)
+            return values.double()
 
 
 def answer_tokens(

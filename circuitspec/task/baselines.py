@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Diagnostic, Span
 from circuitspec.task.expressions import canonical, references
 from circuitspec.task.functions import BASELINE_FUNCTIONS, ExpressionError
 from circuitspec.task.positions import as_position
+from circuitspec.task.registered import BASELINES, Registered, registered
 from circuitspec.task.resolved import (
+    Borrowed,
     FromColumn,
     NoiseOn,
     OtherTemplate,
@@ -54,6 +58,9 @@ def _read(task: ResolvedTask, baseline: syntax.Baseline) -> Transformation:
     expr = baseline.value
     if isinstance(expr, syntax.Ref) and expr.name == "shuffle":
         return Shuffle()
+    source = borrowed(baseline)
+    if source is not None:
+        return _borrowed(task, source, expr)
     if not isinstance(expr, syntax.Call) or expr.function not in BASELINE_FUNCTIONS:
         written = expr.function if isinstance(expr, syntax.Call) else canonical(expr)
         known = listing(BASELINE_FUNCTIONS)
@@ -87,6 +94,43 @@ def _read(task: ResolvedTask, baseline: syntax.Baseline) -> Transformation:
         case _:
             _no_keywords(expr)
             return Shuffle()
+
+
+def borrowed(baseline: syntax.Baseline) -> Registered | None:
+    """The function of another package that a baseline names; nothing of it is imported."""
+    expr = baseline.value
+    if not isinstance(expr, syntax.Call) or expr.function in BASELINE_FUNCTIONS:
+        return None
+    return registered(expr.function, BASELINES)
+
+
+def borrowed_in(task: syntax.Task) -> Iterator[str]:
+    """A sentence for each baseline that another package makes."""
+    for statement in task.statements or ():
+        if isinstance(statement, syntax.Baseline) and (source := borrowed(statement)) is not None:
+            yield f"baseline {statement.name} is made by {source}"
+
+
+def _borrowed(task: ResolvedTask, source: Registered, expr: syntax.Expr) -> Borrowed:
+    """Its arguments: slots by name, texts and numbers as they are."""
+
+    def value(argument: syntax.Expr) -> str | float:
+        match argument:
+            case syntax.Text(value=text):
+                return text
+            case syntax.Number(value=number):
+                return int(number) if number == int(number) else number
+            case syntax.Ref(name=name) if name in task.slots:
+                return name
+            case _:
+                return _slot(task, argument)  # says what is wrong with it
+
+    assert isinstance(expr, syntax.Call)
+    return Borrowed(
+        source=source,
+        arguments=tuple(value(a) for a in expr.arguments),
+        keywords={k.name: value(k.value) for k in expr.keywords},
+    )
 
 
 def _no_keywords(call: syntax.Call, allowed: tuple[str, ...] = ()) -> None:

@@ -14,12 +14,14 @@ from circuitspec.task.checks import check_resolved
 from circuitspec.task.context import TaskContext
 from circuitspec.task.counterfactuals import TRIES, transform
 from circuitspec.task.encoding import Encoder
+from circuitspec.task.foreign import CODE, partners
 from circuitspec.task.functions import ExpressionError
 from circuitspec.task.metrics import read_metric
 from circuitspec.task.positions import as_position
 from circuitspec.task.records import Metric, Noise, Prompt, PromptSet, TaskData
 from circuitspec.task.resolve import resolve
 from circuitspec.task.resolved import (
+    Borrowed,
     NoiseOn,
     Resample,
     ResolvedTask,
@@ -40,6 +42,7 @@ def build(
     seed: int | None = None,
     evaluation: int | None = None,
     used: Sequence[str] = (),
+    foreign: bool = False,
 ) -> tuple[TaskData | None, tuple[Diagnostic, ...]]:
     """All prompts of a task, or what keeps them from being made.
 
@@ -47,11 +50,14 @@ def build(
     spec says fewer, the first of them are the spec's (`TaskData.stated`), and the others are there
     for claims that sample until decided. `tokenizer` may be None for tasks over integer tokens.
     `used` are names that the rest of the hypothesis uses, and that therefore are no unused slots.
+    `foreign`: whether baselines of other packages are run. Where they are not, a task that has some
+    has no prompts, without a mistake: what else there is to find is found.
     """
     started, diagnostics = start(task, tokenizer, base_dir=base_dir, seed=seed, used=used)
     if started is None:
         return None, diagnostics
     builder = started
+    builder.foreign = foreign
     data = builder.data(evaluation)
     found = diagnostics + builder.encoder.findings.diagnostics() + tuple(builder.diagnostics)
     return (None if has_errors(found) else data), found
@@ -108,6 +114,7 @@ class Builder:
     seed: int
     diagnostics: list[Diagnostic]
     evaluation: int = 0
+    foreign: bool = True
 
     def data(self, evaluation: int | None = None) -> TaskData | None:
         """The task's sets; None where something is wrong (see the findings)."""
@@ -131,9 +138,13 @@ class Builder:
         references: dict[str, PromptSet] = {}
         counterfactuals: dict[str, PromptSet] = {}
         noise: dict[str, Noise] = {}
+        withheld = False
         for name, baseline in self.task.baselines.items():
             transformation, _ = read_baseline(self.task, baseline)
             assert transformation is not None, "a baseline that says nothing has been refused"
+            if isinstance(transformation, Borrowed) and not self.foreign:
+                withheld = True
+                continue
             if isinstance(transformation, NoiseOn):
                 noise[name] = _noise(transformation)
                 self._noise_has_places(name, noise[name], prompts)
@@ -144,6 +155,8 @@ class Builder:
                 drawn = self.distribution(f"reference:{name}", sample.reference, name)
                 if drawn is not None:
                     references[name] = PromptSet(name=f"reference:{name}", prompts=drawn)
+        if withheld:
+            return None
         return TaskData(
             name=self.task.name,
             templates=self.task.rotation,
@@ -276,11 +289,14 @@ class Builder:
         redrawn = isinstance(transformation, Resample)
         # Named by template and number, so that a larger sample leaves earlier prompts as they are.
         numbers: dict[str, int] = {}
-        streams = []
+        named: list[tuple[object, ...]] = []
         for assignment in clean:
             k = numbers.get(assignment.template, 0)
             numbers[assignment.template] = k + 1
-            streams.append(stream(self.seed, set_name, assignment.template, k, "baseline"))
+            named.append((self.seed, set_name, assignment.template, k, "baseline"))
+        if isinstance(transformation, Borrowed):
+            return self._borrowed(set_name, transformation, clean, prompts, named, baseline, paired)
+        streams = [stream(*parts) for parts in named]
         found: list[Prompt | None] = [None] * len(clean)
         waiting = list(range(len(clean)))
         for _ in range(TRIES if redrawn else 1):
@@ -313,17 +329,57 @@ class Builder:
             if not waiting:
                 return self.complete(found)
         i, prompt = left[0]
+        self._too_long(baseline, prompts[i], prompt)
+        return None
+
+    def _too_long(self, baseline: str, clean: Prompt, other: Prompt) -> None:
+        span = self.task.baselines[baseline].value.span
         self._unfit(
             ExpressionError(
-                f"baseline `{baseline}`: the counterfactual of {prompts[i].text!r} "
-                f"({len(prompts[i].tokens)} tokens) is {prompt.text!r} ({len(prompt.tokens)})",
+                f"baseline `{baseline}`: the counterfactual of {clean.text!r} "
+                f"({len(clean.tokens)} tokens) is {other.text!r} ({len(other.tokens)})",
                 span,
                 "their values correspond token by token, so both must be equally long: use words "
                 "of the same number of tokens (`same_tokens`, `one_token`)",
             ),
             span,
         )
-        return None
+
+    def _borrowed(
+        self,
+        set_name: str,
+        made: Borrowed,
+        clean: list[Assignment],
+        prompts: tuple[Prompt, ...],
+        streams: list[tuple[object, ...]],
+        baseline: str,
+        paired: bool,
+    ) -> tuple[Prompt, ...] | None:
+        """What another package makes of prompts, as prompts that line up with them."""
+        span = self.task.baselines[baseline].value.span
+        known = set(self.encoder.findings.found)
+        try:
+            found = partners(
+                made, baseline, clean, prompts, streams, self.encoder,
+                words=set_name.startswith("pool:"),
+            )  # fmt: skip
+        except ExpressionError as fault:
+            self.encoder.findings.fault(fault, span, "give every prompt a counterfactual")
+            return None
+        if any(prompt is None for prompt in found):
+            about = f"baseline `{baseline}`: {made.source}"
+            self.encoder.findings.blame(span, about, CODE, known)
+            return None
+        for own, other in zip(prompts, found, strict=True):
+            if other is not None and not _lines_up(own, other, redrawn=True):
+                self._too_long(baseline, own, other)
+                return None
+        return self.complete(
+            [
+                None if other is None else replace(other, index=i, pair=i if paired else None)
+                for i, other in enumerate(found)
+            ]
+        )
 
     def _unfit(self, fault: ExpressionError, span: Span) -> None:
         fault.code = "T033"

@@ -45,9 +45,9 @@ def transform(
             return _resample(task, transformation, clean, rng, alike, span)
         case Swap(first=first, second=second):
             exchanged = {first: clean.values.get(second), second: clean.values.get(first)}
-            return _replaced(task, clean, {k: v for k, v in exchanged.items() if v is not None})
+            return rewritten(task, clean, {k: v for k, v in exchanged.items() if v is not None})
         case SetTo(values=values):
-            return _replaced(task, clean, {k: v for k, v in values.items() if k in clean.values})
+            return rewritten(task, clean, {k: v for k, v in values.items() if k in clean.values})
         case OtherTemplate(templates=templates):
             # It stays a prompt of its partner's template: that is where values correspond.
             return Assignment(
@@ -65,7 +65,8 @@ def transform(
             return clean
 
 
-def _replaced(task: ResolvedTask, clean: Assignment, new: dict[str, str]) -> Assignment:
+def rewritten(task: ResolvedTask, clean: Assignment, new: dict[str, str]) -> Assignment:
+    """A prompt with other words in some slots; what follows from these follows."""
     values = {**clean.values, **new}
     return assign(task, clean.template, values, clean.row, fixed=frozenset(new))
 
@@ -84,7 +85,7 @@ def _resample(
         new: dict[str, str] = {}
         for slot in named:
             new[slot] = _redraw(task, slot, clean, named, new, rng, alike, span)
-        drawn = _replaced(task, clean, new)
+        drawn = rewritten(task, clean, new)
         changed = how.changing is None or (
             drawn.values.get(how.changing) != clean.values.get(how.changing)
         )

@@ -5,6 +5,7 @@ A list with forty words that are not one token gives one diagnostic that names t
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span
@@ -38,6 +39,13 @@ class Findings:
         """A fault of an expression; its own span and hint where it has them."""
         where = span if fault.span is NO_SPAN else fault.span
         self.add(fault.code, f"at {where.start}", fault.message, where, fault.hint or hint)
+
+    def blame(self, span: Span, about: str, code: str, known: Container[tuple[str, str]]) -> None:
+        """What has been found beside `known` is laid to one thing: its words are not the task's."""
+        for key in [key for key in self.found if key not in known]:
+            entry = self.found.pop(key)
+            message = entry.message.replace("{words}", listing(entry.words))
+            self.add(code, f"{about} {message}", f"{about}: {message}", span, entry.hint)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What was found, in the order in which it was met."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import NO_SPAN, Span
+from circuitspec.task.registered import Registered
 from circuitspec.task.templates import TemplateText
 
 
@@ -95,7 +96,16 @@ class FromColumn:
     column: str
 
 
-Transformation = Resample | Swap | SetTo | OtherTemplate | NoiseOn | Shuffle | FromColumn
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Borrowed:
+    """What a function of another package makes of prompts, given arguments of the spec's."""
+
+    source: Registered
+    arguments: tuple[str | float, ...] = ()
+    keywords: Mapping[str, str | float] = field(default_factory=dict)
+
+
+Transformation = Resample | Swap | SetTo | OtherTemplate | NoiseOn | Shuffle | FromColumn | Borrowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ NOT_BY_TEXT_ALONE = {
     *("H021", "H060"),  # the syntax asks for the parts; of a flat list
     *("T030", "T031", "T032", "T035", "T039"),  # of a tokenizer
     *("T038", "T041"),  # of a file of prompts
+    "T042",  # of a package that is installed
 }
 """Rules that no spec by itself can break, each with tests of its own elsewhere."""
 
