@@ -1,4 +1,4 @@
-"""What `verify` writes beside its result: the HTML report, and plots as files of their own."""
+"""What `verify` writes beside its result: the HTML report, JUnit XML, and plots as files."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def write_report(
     hypotheses = {bound.hypothesis.name: bound.hypothesis for bound in loaded.bound}
     seen = closeups(loaded.path, options=options, loader=loader)
     _write(render(result, hypotheses=hypotheses, closeups=seen), path)
+
+
+def write_junit(path: Path, result: RunResult) -> None:
+    """The result as JUnit XML."""
+    from circuitspec.report import junit
+
+    _write(junit.render(result), path)
 
 
 def write_plots(folder: Path, result: RunResult) -> None:

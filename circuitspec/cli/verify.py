@@ -13,7 +13,7 @@ import typer
 
 from circuitspec.cli.exits import Exit, exit_of
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of, write
-from circuitspec.cli.pages import write_plots, write_report
+from circuitspec.cli.pages import write_junit, write_plots, write_report
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.extras import missing_extras
 from circuitspec.language.diagnostics import Diagnostic, Severity, has_errors
@@ -98,6 +98,10 @@ def verify(
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write a report in HTML, too."),
     ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Write JUnit XML, too."),
+    ] = None,
     plots: Annotated[
         Path | None,
         typer.Option("--plots", metavar="FOLDER", help="Write plots there, too, as SVG."),
@@ -117,7 +121,7 @@ def verify(
     """
     from circuitspec.loading import load_spec
 
-    reserve(output, report, reads=[spec])
+    reserve(output, report, junit, reads=[spec])
     if plots is not None and plots.exists() and not plots.is_dir():
         say(f"cannot write plots to {plots}: it is no folder")
         raise typer.Exit(Exit.WRONG)
@@ -166,6 +170,8 @@ def verify(
         say(f"{summary(result)}; written to {output}")
     if report is not None:
         write_report(report, result, loaded, options, loader)
+    if junit is not None:
+        write_junit(junit, result)
     if plots is not None:
         write_plots(plots, result)
     if write_lock:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ def step(name: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess[
         key: re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda m: given[m[1]], value)
         for key, value in STEPS[name]["env"].items()
     }
+    assert not [value for value in filled.values() if "${{" in value]
     python = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -51,6 +54,7 @@ def step(name: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess[
         "PATH": python + os.pathsep + os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
+        "RUNNER_TEMP": str(folder / "temporary files"),
     }
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEPS[name]["run"]]
     return subprocess.run(
@@ -84,6 +88,58 @@ def test_verifying_goes_on_after_a_refuted_spec_and_fails_with_the_worst(tmp_pat
     assert "✗ small: refuted" in summary
     assert "batch 40" in summary
     assert "```mermaid\nflowchart BT" in summary
+    assert "artifact" not in summary
+    assert not (tmp_path / "temporary files").exists(), "no report unless one is asked for"
+    assert not list(tmp_path.rglob("*.xml"))
+
+
+@pytest.mark.slow
+def test_reports_and_junit_are_written_for_each_spec_and_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "specs").mkdir()
+    refuted = SPEC.replace(">= 0.8", "<= 0.2")
+    write(tmp_path / "specs", holds=SPEC, refuted=refuted)
+    done = step("Verify specs", tmp_path, specs="specs/*.circuit", report="circuits", junit="out")
+    assert done.returncode == 1, done.stdout + done.stderr
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert summary.rstrip().endswith("this run's artifact `circuits`.")
+    for name, verdict in {"holds": "holds", "refuted": "refuted"}.items():
+        page = tmp_path / "temporary files/circuitspec/circuits/specs" / f"{name}.html"
+        assert f"circuitspec: {'✓' if verdict == 'holds' else '✗'}" in page.read_text("utf-8")
+        root = ET.parse(tmp_path / "out" / "specs" / f"{name}.xml").getroot()
+        assert len(list(root.iter("testcase"))) == 1
+        assert len(list(root.iter("failure"))) == (verdict == "refuted")
+
+    upload = STEPS["Upload reports"]
+    assert upload["uses"].startswith("actions/upload-artifact@v")
+    inputs = {"inputs.report": "circuits", "runner.temp": str(tmp_path / "temporary files")}
+    given = {
+        key: re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda m: inputs[m[1]], value)
+        for key, value in upload["with"].items()
+    }
+    assert given["name"] == "circuits"
+    assert sorted(p.name for p in Path(given["path"]).rglob("*.*")) == [
+        "holds.html", "refuted.html"
+    ]  # fmt: skip
+    assert upload["if"].startswith("always() && "), "a refuted spec has ended the step before"
+    assert "inputs.report != ''" in upload["if"]
+
+
+def test_a_spec_from_elsewhere_writes_into_the_folder_all_the_same(tmp_path: Path) -> None:
+    """`verify` is replaced by what prints its arguments: names are the script's own doing."""
+    fake = tmp_path / "circuitspec"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    (fake / "__main__.py").write_text("import sys; print(sys.argv[1:])", encoding="utf-8")
+    specs = f"../a.circuit {tmp_path}/b.circuit"
+    done = step(
+        "Verify specs", tmp_path, specs=specs, report="r", junit="j", arguments="--seed 3 --audit"
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = map(ast.literal_eval, done.stdout.splitlines())
+    assert first[-3:] == ["--seed", "3", "--audit"]
+    assert first[first.index("--report") + 1].endswith("temporary files/circuitspec/r/up/a.html")
+    assert first[first.index("--junit") + 1] == "j/up/a.xml"
+    assert second[second.index("--junit") + 1] == f"j{tmp_path}/b.xml"
 
 
 def test_what_is_installed_depends_on_what_is_asked() -> None:
