@@ -181,8 +181,9 @@ class CircuitClaim(pytest.Item):
         return chosen or ("cuda" if self.get_closest_marker("gpu") else None)
 
     def setup(self) -> None:
-        """Leave out what needs a GPU where there is none."""
-        if self.get_closest_marker("gpu") and not _cuda():
+        """Leave out what needs a GPU where there is none, unless the CPU was asked for."""
+        on_gpu = (self.device or "").startswith("cuda")
+        if self.get_closest_marker("gpu") and on_gpu and not _cuda():
             pytest.skip("marked gpu, and there is no CUDA device on this machine")
 
     def runtest(self) -> None:

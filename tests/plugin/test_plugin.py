@@ -214,6 +214,59 @@ def test_markers_come_from_patterns_and_gpu_is_skipped_without_one(
     assert project.runpytest_inprocess(*LOAD).ret == pytest.ExitCode.USAGE_ERROR
 
 
+GPU = "[pytest]\ncircuit_files = specs/*\ncircuit_marks = gpu: *::is_needed *::reads_the_name\n"
+
+
+def test_claims_marked_gpu_go_to_cuda_and_the_others_do_not(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked of `verify` where there is a GPU; nothing is computed, so none is needed."""
+    asked = []
+
+    def noted(path: object, *, options: verification.Options, loader: object) -> object:
+        asked.append((options.only, options.device))
+        return None, ()
+
+    monkeypatch.setattr(verification, "verify", noted)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    project.makeini(GPU)
+    project.runpytest_inprocess(*LOAD, "specs").assert_outcomes(failed=3)
+    marked = ("mini.reads_the_name", "mini.is_needed")
+    assert asked == [(marked, "cuda"), (("mini.reads_something_else",), None)]
+    asked.clear()
+    project.runpytest_inprocess(*LOAD, "specs", "--circuit-device", "cuda:1")
+    assert asked == [((*marked, "mini.reads_something_else"), "cuda:1")], "one run for all"
+    asked.clear()
+    project.runpytest_inprocess(*LOAD, "specs", "-m", "gpu").assert_outcomes(failed=2, deselected=1)
+    assert asked == [(marked, "cuda")]
+
+
+def test_the_cpu_may_be_asked_for_where_there_is_no_gpu(
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[verification.Options],
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    project.makeini(GPU)
+    done = project.runpytest_inprocess(*LOAD, "specs", "-m", "gpu", "--circuit-device", "cpu")
+    done.assert_outcomes(passed=2, deselected=1)
+    assert [o.device for o in asked] == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("device", "said"), [("gpu", "'gpu' is not a device"), ("cuda", "there is no CUDA device")]
+)
+def test_a_device_that_is_not_there_fails_with_a_sentence(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, device: str, said: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = project.runpytest_inprocess(*LOAD, CLAIMS[0], "--circuit-device", device)
+    done.assert_outcomes(failed=1)
+    assert "error[V002]" in done.stdout.str()
+    assert said in done.stdout.str()
+    assert "Traceback" not in done.stdout.str()
+
+
 def test_warnings_of_check_are_warnings_of_pytest(project: pytest.Pytester) -> None:
     path = project.path / "specs" / "mini.circuit"
     unused = "protocol unheard_of { ablate by nodes with zero }"
@@ -259,6 +312,60 @@ def test_a_repository_with_specs_among_its_tests(project: pytest.Pytester) -> No
     assert not list(mistakes_in_junit(root))
     values = [p.get("value") for p in root.iter("property") if p.get("name") == "verdict"]
     assert sorted(values) == ["holds", "holds", "refuted"]
+
+
+NOTING = """
+import os
+from pathlib import Path
+
+from circuitspec import verification
+from circuitspec.model import kept
+
+NOTES = Path(__file__).with_name("notes")
+load, verify = kept.load, verification.verify
+
+
+def note(what):
+    with NOTES.open("a") as file:
+        file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {what}\\n")
+
+
+def noted_load(reference, *rest):
+    note(f"load {reference}")
+    return load(reference, *rest)
+
+
+def noted_verify(path, *, options, loader):
+    note("verify " + ",".join(options.only))
+    return verify(path, options=options, loader=loader)
+
+
+kept.load, verification.verify = noted_load, noted_verify
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dist", ["loadfile", "load"])
+def test_workers_share_the_claims_and_load_the_model_once_each(
+    project: pytest.Pytester, dist: str
+) -> None:
+    project.makeconftest(NOTING)
+    (project.path / "specs" / "again.circuit").write_text(SPEC.replace("mini {", "again {"))
+    arguments = ("-n", "2", "--dist", dist, "specs", "--circuits", "--circuit-n", "40")
+    done = project.runpytest_subprocess(*LOAD, *arguments)
+    done.assert_outcomes(passed=4, failed=2)
+    notes = [line.split(" ", 1) for line in (project.path / "notes").read_text().splitlines()]
+    workers = {worker for worker, _ in notes}
+    assert workers == {"gw0", "gw1"}
+    for worker in workers:
+        assert [what for w, what in notes if w == worker and "load" in what] == ["load ioi-mini"]
+    decided = sorted(what for _, what in notes if what.startswith("verify"))
+    names = ("reads_the_name", "is_needed", "reads_something_else")
+    if dist == "loadfile":
+        together = [",".join(f"{h}.{n}" for n in names) for h in ("again", "mini")]
+        assert decided == [f"verify {claims}" for claims in together]
+    else:
+        assert decided == sorted(f"verify {h}.{n}" for h in ("again", "mini") for n in names)
 
 
 def mistakes_in_junit(root: ET.Element) -> Iterator[str]:
