@@ -25,6 +25,7 @@ from circuitspec.task.suggestions import listing
 from circuitspec.task.tokenizer import IntegerTokens, TaskTokenizer
 
 CODE = "T042"
+MEND = "mend the function, or name another baseline"
 
 Changed = Mapping[str, str]
 Ids = tuple[int, ...]
@@ -110,7 +111,7 @@ def counterfactuals(
     try:
         function = borrowed.source.load()
     except (Exception, SystemExit) as error:
-        raise _wrong(f"{borrowed.source} cannot be loaded: {_said(error)}") from error
+        raise _wrong(f"{borrowed.source} cannot be loaded: {_said(error)}", MEND) from error
     first, second = (
         _asked(borrowed, function, name, task, tokenizer, _given(prompts, streams))
         for _ in range(2)
@@ -153,7 +154,7 @@ def _asked(
         # A generator's errors are the function's too.
         found = list(found) if isinstance(found, Iterator) else found
     except (Exception, SystemExit) as error:
-        raise _wrong(f"{about} failed: {_said(error)}") from error
+        raise _wrong(f"{about} failed: {_said(error)}", MEND) from error
     if isinstance(found, str | bytes | Mapping) or not isinstance(found, Sequence):
         raise _wrong(f"{about} gave {_kind(found)}, not a list of counterfactuals")
     if len(found) != len(given):
