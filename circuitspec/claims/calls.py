@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from circuitspec.claims.context import Context
 from circuitspec.engine.runs import EngineError
-from circuitspec.hypothesis.records import Claim, Role
+from circuitspec.hypothesis.members import keeps
+from circuitspec.hypothesis.records import Claim, Hypothesis, Place, Role
+from circuitspec.language.nodes import Head, Input, Logits, Mlp
 from circuitspec.language.syntax import (
     At,
     Binary,
@@ -95,9 +97,21 @@ def roles_named(call: Call, context: Context) -> tuple[Role, ...]:
             for node in role.nodes
             if node == first.node
         )
-        if not found:
-            raise EngineError(f"{first.node} has no role here, so no position to read it at")
-        return found
+        if found:
+            return found
+        return (_roleless(first.node, context.hypothesis),)
     name = argument_text(first)
     members = context.hypothesis.groups.get(name, (name,))
     return tuple(roles[member] for member in members)
+
+
+def _roleless(node: Head | Mlp | Input | Logits, hypothesis: Hypothesis) -> Role:
+    """A node without a role, where it is kept, else where it is open."""
+    if isinstance(node, Input | Logits):
+        raise EngineError(f"{node} is no head or MLP")
+    kept = [p for k in hypothesis.kept if keeps(k, node) for p in k.positions]
+    where = kept or [e.position for e, _ in hypothesis.open_nodes if e.node == node]
+    if not where:
+        raise EngineError(f"{node} has no role here, so no position to read it at")
+    places = tuple(Place(query=position) for position in dict.fromkeys(where))
+    return Role(name=str(node), nodes=(node,), places=places)

@@ -30,10 +30,9 @@ def _cut_runs(claim: Claim, context: Context) -> tuple[Run, ...]:
 
 
 def _circuit_runs(claim: Claim, context: Context) -> tuple[Run, ...]:
-    """C itself, where a requirement compares with it."""
-    if claim.ablation is None or not any(
-        n.startswith(("circuit.", "empty.")) for n in names(claim)
-    ):
+    """C itself and ∅, where a requirement compares with one of them."""
+    others = ("circuit.", "empty.", "recovered")
+    if claim.ablation is None or not any(n.startswith(others) for n in names(claim)):
         return ()
     given = context.given(claim)
     return (

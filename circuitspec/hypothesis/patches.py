@@ -6,6 +6,9 @@ and MLPs do not move between positions), so a pair holds the positions where bot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from circuitspec.hypothesis.edges import UNRESOLVED, channels_of, parties
 from circuitspec.hypothesis.members import UNKNOWN, Scope
 from circuitspec.hypothesis.ordering import channel_key, edge_key, element_key, node_key
@@ -25,16 +28,16 @@ Read = tuple[Head | Mlp | Logits, Channel, Position]
 def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch | None:
     """Resolve `patch all|each A -> B.ch from D direct|through mlps`; None if it cannot be said."""
     baseline = baseline_name(action.baseline, scope, report)
-    edges = _edges(action.senders, action.hops[0], scope, report)
+    first = _hop(action.senders, action.hops[0], scope, report)
     onward = tuple(
         _onward(before, after, scope, report)
         for before, after in zip(action.hops, action.hops[1:], strict=False)
     )
     mode, through = action.mode, action.through
-    each = _each_pair(edges or (), onward, scope)
+    each = _each_pair(first, onward, scope) if first is not None else ()
     if mode is None and len(each) == 1:
         mode = "all"  # one sender, one receiver: both words mean the same
-    if mode is None and edges is not None:
+    if mode is None and first is not None:
         report.error(
             PATCH_UNSAID,
             f"it is not said whether the {len(each)} pairs are patched together or one by one",
@@ -48,16 +51,14 @@ def path_patch(action: syntax.Patch, scope: Scope, report: Report) -> PathPatch 
             action.span,
             hint="add `direct` (MLPs frozen) or `through mlps` (MLPs recomputed)",
         )
-    if edges is None or baseline is None or mode is None or through is None:
+    if first is None or baseline is None or mode is None or through is None:
         return None
     if not all(hop.receivers for hop in onward):
         return None
     name = " -> ".join(
         [targets_text(action.senders), *(", ".join(map(receiver_text, hop)) for hop in action.hops)]
     )
-    together = PatchedPair(
-        name=name, senders=_senders(edges, scope), receivers=_reads(edges), onward=onward
-    )
+    together = PatchedPair(name=name, senders=first.senders, receivers=first.reads, onward=onward)
     pairs = (together,) if mode == "all" else each
     return PathPatch(mode=mode, pairs=pairs, baseline=baseline, through=through)
 
@@ -69,8 +70,10 @@ def _onward(
     report: Report,
 ) -> OnwardHop:
     """A hop from the receivers of the one before; without receivers where it cannot be said."""
-    edges = _edges(tuple(r.target for r in before), after, scope, report) or ()
-    return OnwardHop(senders=_senders(edges, scope), receivers=_reads(edges))
+    hop = _hop(tuple(r.target for r in before), after, scope, report)
+    if hop is None:
+        return OnwardHop(senders=(), receivers=())
+    return OnwardHop(senders=hop.senders, receivers=hop.reads)
 
 
 def baseline_name(name: syntax.Name, scope: Scope, report: Report) -> str | None:
@@ -80,13 +83,35 @@ def baseline_name(name: syntax.Name, scope: Scope, report: Report) -> str | None
     return report.unknown(UNKNOWN, "baseline", name.text, name.span, scope.info.baselines)
 
 
-def _edges(
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """The edges a hop runs along, in a stable order, and where each sender is patched: at the
+    positions of the roles that the hop names, though the node may be in others as well."""
+
+    edges: tuple[Edge, ...]
+    lives: Mapping[Input | Head | Mlp, tuple[Element, ...]]
+
+    @property
+    def senders(self) -> tuple[Element, ...]:
+        """The senders that some receiver meets, at all positions named."""
+        found = {element for e in self.edges for element in self.lives[e.sender]}
+        return tuple(sorted(found, key=element_key))
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """What is read at the hop's end."""
+        return tuple(
+            dict.fromkeys((e.receiver, e.channel, e.position) for e in edges_by_read(self.edges))
+        )
+
+
+def _hop(
     senders: tuple[syntax.Target, ...],
     receivers: tuple[syntax.Receiver, ...],
     scope: Scope,
     report: Report,
-) -> tuple[Edge, ...] | None:
-    """The edges a hop runs along, in a stable order; None if something in it is unknown."""
+) -> _Hop | None:
+    """One hop of a path; None if something in it is unknown."""
     found: set[Edge] = set()
     complete = True
     sending = parties(senders, scope, report, "sender")
@@ -103,11 +128,17 @@ def _edges(
                 ).edges(report)  # fmt: skip
                 complete = complete and bool(edges)
                 found.update(edges)
-    return tuple(sorted(found, key=edge_key)) if complete else None
-
-
-def _reads(edges: tuple[Edge, ...]) -> tuple[Read, ...]:
-    return tuple(dict.fromkeys((e.receiver, e.channel, e.position) for e in edges_by_read(edges)))
+    if not complete:
+        return None
+    lives: dict[Input | Head | Mlp, set[Element]] = {}
+    for party in sending:
+        for node, places in party.members:
+            if not isinstance(node, Logits):
+                lives.setdefault(node, set()).update(Element(node, p.query) for p in places)
+    return _Hop(
+        tuple(sorted(found, key=edge_key)),
+        {node: tuple(sorted(where, key=element_key)) for node, where in lives.items()},
+    )
 
 
 def edges_by_read(edges: tuple[Edge, ...]) -> list[Edge]:
@@ -117,23 +148,11 @@ def edges_by_read(edges: tuple[Edge, ...]) -> list[Edge]:
     )
 
 
-def _lives(sender: Input | Head | Mlp, scope: Scope) -> tuple[Element, ...]:
-    lives = {Element(sender, place.query) for place in scope.placed(sender)}
-    return tuple(sorted(lives, key=element_key))
-
-
-def _senders(edges: tuple[Edge, ...], scope: Scope) -> tuple[Element, ...]:
-    found = {element for e in edges for element in _lives(e.sender, scope)}
-    return tuple(sorted(found, key=element_key))
-
-
-def _each_pair(
-    edges: tuple[Edge, ...], onward: tuple[OnwardHop, ...], scope: Scope
-) -> tuple[PatchedPair, ...]:
+def _each_pair(hop: _Hop, onward: tuple[OnwardHop, ...], scope: Scope) -> tuple[PatchedPair, ...]:
     """One pair for every sender element and receiver channel that it meets."""
     pairs: dict[tuple[Element, Head | Mlp | Logits, Channel], list[Read]] = {}
-    for edge in edges:
-        for element in _lives(edge.sender, scope):
+    for edge in hop.edges:
+        for element in hop.lives[edge.sender]:
             if meet((element.position,), (edge.position,), scope.info):
                 key = (element, edge.receiver, edge.channel)
                 pairs.setdefault(key, []).append((edge.receiver, edge.channel, edge.position))

@@ -237,3 +237,21 @@ def test_a_further_knockout_takes_one_draw() -> None:
     assert places[0].judged("c").result.verdict != "invalid"
     with pytest.raises(EngineError, match="one draw a prompt"):
         places[1].judged("c")
+
+
+def test_a_node_without_a_role_is_read_where_it_is_kept() -> None:
+    kept = TASK.replace("  group lower", "  keep m1 @ END\n  group lower")
+    roles = TASK.replace("  group lower", "  role other = m1 @ END\n  group lower")
+    _, of_kept = measured("dla(m1) >= 0", body=kept)
+    _, of_role = measured("dla(m1) >= 0", body=roles)
+    got, want = (m.arms[0].series["dla(m1)"].values for m in (of_kept, of_role))
+    np.testing.assert_array_equal(got, want)
+    with pytest.raises(EngineError, match="no position to read it at"):
+        measured("dla(m2) >= 0", body=kept)
+
+
+def test_recovered_of_a_knock_out_is_between_the_empty_circuit_and_the_model() -> None:
+    _, got = measured("recovered(logit_diff) >= -100", f"ablate early {MEAN}")
+    series = got.arms[0].series
+    assert {"logit_diff", "model.logit_diff", "empty.logit_diff"} <= set(series)
+    assert series["empty.logit_diff"].mean != series["logit_diff"].mean

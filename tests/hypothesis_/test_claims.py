@@ -153,6 +153,21 @@ def test_patching_into_keys_is_at_the_attended_position() -> None:
     assert {e.position for pair in got.pairs for e in pair.senders} == {Position("S2")}
 
 
+def test_a_node_in_two_roles_is_patched_where_the_one_that_is_named_lives() -> None:
+    """Its other role reads a place that this path's receivers read as well."""
+    also = ("role also = a0.h1 @ END", "role wide = m1 @ S2, END")
+    got = new("{ patch all dup -> wide.in from abc direct " + METRIC + " }", *also)
+    hops = new("{ patch all input -> dup.v -> wide.in from abc direct " + METRIC + " }", *also)
+    both = new("{ patch all dup, also -> wide.in from abc direct " + METRIC + " }", *also)
+    assert isinstance(got.intervention, PathPatch)
+    assert isinstance(hops.intervention, PathPatch)
+    assert isinstance(both.intervention, PathPatch)
+    named = {"a0.h1 @ S2", "a0.h2 @ S2"}
+    assert set(map(str, got.intervention.pairs[0].senders)) == named
+    assert set(map(str, hops.intervention.pairs[0].onward[0].senders)) == named
+    assert set(map(str, both.intervention.pairs[0].senders)) == named | {"a0.h1 @ END"}
+
+
 def test_patching_where_the_sender_does_not_live_is_a_mistake() -> None:
     text = GOOD.replace("patch all inhibit -> mover.q", "patch all inhibit -> mover.kv")
     assert [(d.code, marked(d, text)) for d in findings(text)] == [("H012", "mover.kv")]
