@@ -1,4 +1,4 @@
-"""Scrubs made again through TransformerLens's hooks: the same figures, and planted mistakes seen."""
+"""Scrubs made again through TransformerLens's hooks: the same figures on every architecture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.claims.worlds import model, world
 
 
 @pytest.mark.parametrize("pool", [False, True])
-@pytest.mark.parametrize("name,seed", [(name, seed) for seed, name in enumerate(NAMES, 5)])
+@pytest.mark.parametrize(("name", "seed"), [(name, seed) for seed, name in enumerate(NAMES, 5)])
 def test_random_stories(name: str, seed: int, pool: bool) -> None:
     random = world(CLAIM, name=name, body=story(seed))
     claim = random.claims["s"]
