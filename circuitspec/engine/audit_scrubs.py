@@ -7,7 +7,7 @@ records are used: which prompt each path was read on. Nothing that it computed, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from circuitspec.engine.audit_model import HookedModel
 from circuitspec.engine.audit_story import ROOT, Graph, Home, Part, Receiver, Step, Terms, graph_of
-from circuitspec.engine.audit_writes import Values, Writes
+from circuitspec.engine.audit_writes import Node, Values, Writes
 from circuitspec.engine.runs import Integers
 from circuitspec.engine.scrubbing.draws import Drawn
 from circuitspec.engine.scrubbing.scrub import Scrubbing, Tree
@@ -37,6 +37,11 @@ from circuitspec.language.nodes import (
 from circuitspec.language.syntax import Expr
 from circuitspec.task.features import FeatureError, feature_value
 from circuitspec.task.records import Prompt
+
+AT_ONCE = 16
+"""Prompts in one ordinary run."""
+FLOATS = 1 << 27
+"""Numbers of ordinary runs that are kept, for each scrub of a batch."""
 
 Numbers = tuple[int, ...]
 """Prompts by number, the pool's first and then the evaluation prompts: one a scrub in the batch."""
@@ -92,6 +97,13 @@ class OnPath:
                 return OnPath(each, self.places)
         raise WrongDrawError(f"nothing was drawn for {step[0]} at token {step[1]}")
 
+    def every(self) -> Iterator[int]:
+        """All prompts that hang on the tree below."""
+        for drawn in self.drawn.walk():
+            yield from self._at(drawn.x)
+            if drawn.other is not None:
+                yield from self._at(drawn.other)
+
     def _at(self, numbers: Integers) -> Numbers:
         return tuple(int(numbers.reshape(-1)[place]) for place in self.places)
 
@@ -132,7 +144,7 @@ class ScrubAudit:
         self.drawn = frozenset(drawn)
         self.prompts: tuple[Prompt, ...] = scrubbing.chooser.prompts
         self.pool = len(scrubbing.chooser.pool)
-        self._plain: dict[Numbers, tuple[Values, dict[Hashable, Tensor]]] = {}
+        self._plain: dict[int, tuple[Values, dict[Hashable, Tensor]]] = {}
 
     @torch.no_grad()
     def logits(self, tree: Tree, picks: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,10 +162,13 @@ class ScrubAudit:
             raise WrongDrawError("prompts were scrubbed together whose labels stand apart")
         model = self.model.forward(self.tokens(numbers), Handlers())
         scrubbed, random = torch.full_like(model, torch.nan), torch.full_like(model, torch.nan)
+        self._plain.clear()
         for root in (home for home in graphs[0].nodes if home[0] == ROOT):
             hung = self._root(tree, root[1], places)
             if hung.x != numbers or hung.other is None:
                 raise WrongDrawError("the logits were not read on the evaluation prompt")
+            if isinstance(hung, OnPath) and self._fit(tree):
+                self.remember(hung.every())
             walk = _Walk(self, graphs[0])
             scrubbed[:, root[1]] = walk.values(root, [LOGITS], hung)[LOGITS]
             plain = self.model.forward(self.tokens(hung.other), Handlers())
@@ -180,27 +195,52 @@ class ScrubAudit:
         return torch.tensor([self.prompts[n].tokens for n in numbers])
 
     def plain(self, numbers: Numbers) -> tuple[Values, dict[Hashable, Tensor]]:
-        """An ordinary run on prompts: what every sender adds to the stream [B, T, W], and what is
+        """An ordinary run on prompts: every sender's output, z [B, T, D] or [B, T, W], and what is
         read: by (layer, channel) q, k or v, by layer what its MLP reads, by `LOGITS` the last."""
-        if numbers not in self._plain:
-            read: dict[Hashable, Tensor] = {}
+        self.remember(numbers)
+        runs = [self._plain[n] for n in numbers]
+        values, read = runs[0]
+        return (
+            {node: torch.stack([run[0][node] for run in runs]) for node in values},
+            {key: torch.stack([run[1][key] for run in runs]) for key in read},
+        )
 
-            def keep(key: Hashable, value: Tensor) -> Tensor:
-                read[key] = value
-                return value
+    def remember(self, numbers: Iterable[int]) -> None:
+        """Run prompts that have not been run yet, some at a time."""
+        todo = list(dict.fromkeys(n for n in numbers if n not in self._plain))
+        for start in range(0, len(todo), AT_ONCE):
+            some = tuple(todo[start : start + AT_ONCE])
+            values, read = self._run(some)
+            for i, number in enumerate(some):
+                self._plain[number] = (
+                    {node: value[i] for node, value in values.items()},
+                    {key: value[i] for key, value in read.items()},
+                )
 
-            values = self.model.record(
-                self.tokens(numbers),
-                Writes(),
-                Handlers(
-                    channel=lambda layer, channel, value: keep((layer, channel), value),
-                    mlp_in=lambda layer, x: keep(layer, x),
-                    final=lambda x: keep(LOGITS, x),
-                ),
-            )
-            sent = {node: self.model.sent(node, value) for node, value in values.items()}
-            self._plain[numbers] = (sent, read)
-        return self._plain[numbers]
+    def _run(self, numbers: Numbers) -> tuple[Values, dict[Hashable, Tensor]]:
+        read: dict[Hashable, Tensor] = {}
+
+        def keep(key: Hashable, value: Tensor) -> Tensor:
+            read[key] = value
+            return value
+
+        values = self.model.record(
+            self.tokens(numbers),
+            Writes(),
+            Handlers(
+                channel=lambda layer, channel, value: keep((layer, channel), value),
+                mlp_in=lambda layer, x: keep(layer, x),
+                final=lambda x: keep(LOGITS, x),
+            ),
+        )
+        return values, read
+
+    def _fit(self, tree: Tree) -> bool:
+        """Whether ordinary runs of all prompts of a batch fit in memory at once."""
+        shape = self.model.shape
+        width = 4 * shape.n_heads * shape.d_head + 2 * shape.d_model
+        states = sum(1 for root in tree.drawn for _ in root.walk())
+        return states * shape.n_layers * tree.story.length * width < FLOATS
 
     def check_draw(self, role: str, at: int, reader: Numbers, x: Numbers) -> None:
         """Raise WrongDrawError unless x agrees with its reader's prompt on what a role carries."""
@@ -231,8 +271,8 @@ class _Walk:
         the logits, the logits [B, V]."""
         _, at = home
         if self.graph.is_leaf(home):
-            sent, _ = self.audit.plain(hung.x)
-            return {m: sent[m][:, at] for m in members if not isinstance(m, Logits)}
+            values, _ = self.audit.plain(hung.x)
+            return {m: self._sent(values, m, at) for m in members if not isinstance(m, Logits)}
         assert hung.other is not None
         if any(number >= self.audit.pool for number in hung.other):
             raise WrongDrawError("what is not declared was not drawn from the pool")
@@ -242,6 +282,10 @@ class _Walk:
         known = self._compute(hung, kept, below)
         found = self._compute(hung, own, below, known)
         return {member: found[member, at] for member in members}
+
+    def _sent(self, values: Values, sender: Node, at: int) -> Tensor:
+        """What a sender adds to the stream at a token: [B, W]."""
+        return self.model.sent(sender, values[sender][:, at])
 
     def _terms(self, home: Home, node: Receiver, channel: Channel, t: int) -> Terms:
         return self.graph.terms(home, node, channel, t)
@@ -308,7 +352,7 @@ class _Walk:
             total = self.model.constant(receiver).expand(len(hung.x), -1)
             for sender in self.model.upstream(receiver):
                 if sender not in terms:
-                    total = total + on_o[sender][:, t]
+                    total = total + self._sent(on_o, sender, t)
                 elif isinstance(sender, Input):
                     total = total + inputs[:, t]
                 else:
@@ -337,7 +381,7 @@ class _Walk:
         def on_z(layer: int, z: Tensor) -> Tensor:
             for node, at in wanted:
                 if isinstance(node, Head) and node.layer == layer:
-                    got[node, at] = self.model.sent(node, z[:, :, node.index])[:, at]
+                    got[node, at] = self.model.sent(node, z[:, at, node.index])
             return z
 
         def on_mlp_out(layer: int, out: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from circuitspec.engine.runs import (
     Run,
 )
 from circuitspec.engine.scrubbing.scrub import Scrubbed, Tree
+from circuitspec.engine.scrubbing.tables import count_paths
 from circuitspec.engine.through_hooks import SilentHookError
 from circuitspec.model.load import LoadedModel
 
@@ -41,8 +42,12 @@ AUDITED_PROMPTS = 4
 """Prompts of each run that a sample audits; `all` takes every prompt of every run."""
 AUDITED_A_KIND = 2
 """Runs of each kind, scrubs and scores of each kind that a sample audits."""
-AUDITED_TREES = 2
+AUDITED_LEAKS = 1
+"""Scrubs of one role of a story, or of none, that a sample audits: they differ in draws only."""
+AUDITED_TREES = 1
 """Geometries of a scrub that a sample audits, two draws of each."""
+MOST_STATES = 2000
+"""A sample leaves out scrubs whose trees are larger, and says so: every state is a pass or two."""
 
 
 def through_hooks(
@@ -203,9 +208,15 @@ def _scrubs(scrubs: Sequence[Scrubbed], model: LoadedModel, scale: float, audit:
     """Every draw by itself, before any mean over draws is taken."""
     name = "causal scrubs agree with TransformerLens's hooks"
     hooked, worst = HookedModel(model), _Worst()
-    chosen = list(scrubs)
+    chosen, beyond = list(scrubs), ""
     if audit == "sample":
-        chosen = [s for leak in (False, True) for s in _of_kind(scrubs, leak)[:AUDITED_A_KIND]]
+        fit = [s for s in scrubs if count_paths(s.trees[0].roots) <= MOST_STATES]
+        leaks = [scrub for scrub in fit if scrub.leak][:AUDITED_LEAKS]
+        chosen = [scrub for scrub in fit if not scrub.leak][:AUDITED_A_KIND] + leaks
+        if len(fit) < len(scrubs):
+            beyond = (
+                f"; {len(scrubs) - len(fit)} left to --audit, with more than {MOST_STATES:,} states"
+            )
     compared = 0
     for scrub in chosen:
         slow = ScrubAudit(hooked, scrub.scrubbing, scrub.roles)
@@ -215,12 +226,8 @@ def _scrubs(scrubs: Sequence[Scrubbed], model: LoadedModel, scale: float, audit:
                 _compare_scrub(slow, scrub, tree, picks, TOLERANCE * scale, worst)
             except (SilentHookError, WrongDrawError) as error:
                 return Check(name=name, passed=False, detail=f"{_scrub_kind(scrub)}: {error}")
-    of = f"{len(chosen)} of {len(scrubs)} scrubs, {compared} trees"
+    of = f"{len(chosen)} of {len(scrubs)} scrubs, {compared} trees{beyond}"
     return worst.check(name, of)
-
-
-def _of_kind(scrubs: Sequence[Scrubbed], leak: bool) -> list[Scrubbed]:
-    return [scrub for scrub in scrubs if scrub.leak is leak]
 
 
 def _picks(scrub: Scrubbed, audit: Extent) -> Iterator[tuple[Tree, list[tuple[int, int]]]]:

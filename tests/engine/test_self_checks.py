@@ -619,7 +619,8 @@ def test_the_tolerances_in_the_docs_are_those_of_the_code() -> None:
 
     text = (FilePath(__file__).parents[2] / "docs" / "semantics.md").read_text(encoding="utf-8")
     section = text[text.index("## Self-checks") :]
-    assert section.count("| 3e-5 |") == 2
+    assert section.count("| 3e-5 |") == 3
+    assert f"than {hook_checks.MOST_STATES:,} states" in section
     assert self_checks.HOOK_TOLERANCE == 3e-5
     assert "2e-5; float64 1e-10" in section
     assert {torch.float32: 2e-5, torch.float64: 1e-10} == self_checks.TOLERANCE

@@ -240,7 +240,7 @@ def test_an_honest_scrub_passes(audit: bool, pooled: bool, monkeypatch: pytest.M
     assert check.value is not None
     assert 0 < check.value < 1e-5
     # the scrub, that of no role, and one of each of the three roles; 6 prompts, 2 draws
-    assert check.detail.startswith("5 of 5 scrubs, 60 trees" if audit else "3 of 5 scrubs, ")
+    assert check.detail.startswith("5 of 5 scrubs, 60 trees" if audit else "2 of 5 scrubs, 4 trees")
 
 
 def test_a_scrub_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,3 +304,11 @@ def test_keys_that_are_not_those_of_the_draw(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(states._Computation, "_terms", terms)
     assert scrub_fails()
+
+
+def test_a_sample_says_which_scrubs_it_leaves_to_a_full_audit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("circuitspec.engine.hook_checks.MOST_STATES", 1)
+    (check,) = (c for c in decided(SCRUB, story(8)).self_checks if c.name == SCRUBS)
+    assert check.detail.startswith("0 of 5 scrubs, 0 trees; 5 left to --audit, with more than 1 ")
