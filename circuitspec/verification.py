@@ -13,8 +13,9 @@ from circuitspec.claims import kinds
 from circuitspec.claims.context import CONTROLS, EVALUATION, Context
 from circuitspec.claims.measured import Measured
 from circuitspec.engine.borrowed import unusable
+from circuitspec.engine.check import Computed
 from circuitspec.engine.engine import DEFAULT_BATCH, Engine
-from circuitspec.engine.runs import EngineError, Run
+from circuitspec.engine.runs import EngineError
 from circuitspec.engine.self_checks import run_self_checks
 from circuitspec.hypothesis.checks import check_all
 from circuitspec.hypothesis.circuit import circuit_of
@@ -324,16 +325,16 @@ def _decide(job: Job, options: Options, dtype: str, context: Context | None = No
     engine = context.engine
     competent, facts = competence(context)
     claims: list[ClaimResult] = []
-    runs: list[Run] = []
+    further: list[Computed] = []
     measured: dict[str, Measured] = {}
     close = False
     forwards = 0.0
     for claim in job.claims:
         try:
-            runs += kinds.runs(claim, context)
             if claim.at_most is not None and not facts.exact:
-                judged, spent = _until_decided(claim, claim.at_most, job, options, dtype)
+                judged, spent, last = _until_decided(claim, claim.at_most, job, options, dtype)
                 forwards += spent
+                further.append(last)
             else:
                 measured[claim.name] = kinds.measure(claim, context)
                 judged = judging.judge(claim, measured[claim.name], facts)
@@ -343,7 +344,7 @@ def _decide(job: Job, options: Options, dtype: str, context: Context | None = No
         claims.append(judged.result)
         close = close or judged.close
     checks = run_self_checks(
-        engine, job.model, tuple(dict.fromkeys(runs)), "all" if options.audit else "sample"
+        context.computed, job.model, "all" if options.audit else "sample", further
     )
     failed = [check.name for check in checks if not check.passed]
     if failed:
@@ -417,9 +418,9 @@ def context_of(
 
 def _until_decided(
     claim: Claim, cap: int, job: Job, options: Options, dtype: str
-) -> tuple[judging.Judged, float]:
-    """A claim judged on as many prompts as it takes, and what that cost in plain forwards of the
-    prompts that the spec states."""
+) -> tuple[judging.Judged, float, Computed]:
+    """A claim judged on as many prompts as it takes; what that cost, in plain forwards of the
+    prompts that the spec states; and what the last look, at all of them, had computed."""
     stated = job.task.stated or len(job.task.evaluation)
     contexts = {}
 
@@ -433,4 +434,5 @@ def _until_decided(
         return kinds.measure(claim, replace(contexts[n], controls=options.controls))
 
     judged = judging.judge_until_decided(claim, look, whole, cap)
-    return judged, sum(c.engine.forwards * n / stated for n, c in contexts.items())
+    spent = sum(c.engine.forwards * n / stated for n, c in contexts.items())
+    return judged, spent, contexts[max(contexts)].computed

@@ -9,8 +9,10 @@ from random import Random
 import numpy as np
 
 from circuitspec.claims.measured import Series
+from circuitspec.engine.check import Computed
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.noise import embedding_sd
+from circuitspec.engine.repeated import OffsetScores
 from circuitspec.engine.runs import (
     EngineError,
     Floats,
@@ -25,6 +27,7 @@ from circuitspec.engine.runs import (
     Zero,
 )
 from circuitspec.engine.runs import Replace as ReplaceOutputs
+from circuitspec.engine.scrubbing.scrub import Scrubbed
 from circuitspec.hypothesis.circuit import edges_of
 from circuitspec.hypothesis.records import (
     Ablation,
@@ -60,10 +63,23 @@ class Context:
     controls: int = CONTROLS
     progress: Callable[[int, int], None] | None = None
     _rows: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
+    _asked: dict[Run, None] = field(default_factory=dict)
+    _apart: list[Scrubbed | OffsetScores] = field(default_factory=list)
+
+    @property
+    def computed(self) -> Computed:
+        """All that was computed for claims, for the self-checks."""
+        return Computed(engine=self.engine, runs=tuple(self._asked), apart=tuple(self._apart))
+
+    def put_down(self, apart: Scrubbed | OffsetScores) -> None:
+        """Put down what a claim computed that is no run of the engine's, to be checked too."""
+        self._apart.append(apart)
 
     def evaluate(self, runs: Sequence[Run]) -> list[Readings]:
         """The engine's readings of `runs`, in order; equal runs are computed once."""
-        return self.engine.evaluate(runs, self.progress)
+        done = self.engine.evaluate(runs, self.progress)
+        self._asked.update(dict.fromkeys(runs))
+        return done
 
     # ── ablation ─────────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,13 @@ import numpy as np
 from circuitspec.claims.calls import call_key, calls, metric_argument, roles_named
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Series
-from circuitspec.engine.repeated import OffsetKind, Repeated, offset_scores, repeated_tokens
+from circuitspec.engine.repeated import (
+    OffsetKind,
+    OffsetScores,
+    Repeated,
+    offset_scores,
+    repeated_tokens,
+)
 from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,
@@ -184,6 +190,7 @@ def _repeated(call: Call, claim: Claim, context: Context) -> Mapping[str, Found]
     engine, kind = context.engine, OFFSETS[call.function]
     prompts = repeated_prompts(context)
     scores = offset_scores(engine.weights, prompts, _heads(call, context), kind, engine.batch_size)
+    context.put_down(OffsetScores(prompts=prompts, kind=kind, values=scores))
     values = {f"{call.function}({head})": each for head, each in scores.items()}
     return _combined(call_key(call), values, np.mean, drawn=True)
 

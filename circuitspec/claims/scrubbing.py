@@ -28,7 +28,7 @@ from circuitspec.engine import readings
 from circuitspec.engine.refusals import refuse_prompts
 from circuitspec.engine.runs import EngineError, Floats, Integers, Readings, Run, Touched
 from circuitspec.engine.scrubbing.draws import Chooser
-from circuitspec.engine.scrubbing.scrub import MOST_PATHS, Scrubbing, Tree
+from circuitspec.engine.scrubbing.scrub import MOST_PATHS, Scrubbed, Scrubbing, Tree
 from circuitspec.engine.scrubbing.story import Slot, scrubbed_roles
 from circuitspec.hypothesis.records import Claim, Scrub
 from circuitspec.task.pools import pool_of
@@ -57,6 +57,16 @@ def measure(claim: Claim, context: Context) -> Measured:
     pool = scrubbing.n_paths > MOST_PATHS
     trees = scrubbing.trees(roles, pool=pool)
     scrubbed, random = read(scrubbing, trees, context)
+    whole = Scrubbed(
+        claim=claim.name,
+        roles=roles,
+        leak=False,
+        scrubbing=scrubbing,
+        trees=trees,
+        scrubbed=tuple(scrubbed),
+        random=tuple(random),
+    )
+    context.put_down(whole)
     deviation = _checked(scrubbing, pool=pool)
     counts = _counts(trees)
     arm = read_arm("scrubbed", claim, context, scrubbed, model, touched=_touched(counts))
@@ -68,7 +78,7 @@ def measure(claim: Claim, context: Context) -> Measured:
             for name, series in arm.series.items()
         }
         arm = replace(arm, series=drawn)
-    leaks = _leaks(scrubbing, roles, arm, context, pool=pool)
+    leaks = _leaks(whole, arm, context, pool=pool)
     context.engine.forwards += scrubbing.plain_runs / len(context.task.evaluation)
     unclaimed = [r.name for r in context.hypothesis.roles.values() if r.name not in roles]
     return Measured(
@@ -261,17 +271,26 @@ def _tables(tree: Tree) -> list[dict[str, Any]]:
 # ── where a story leaks ──────────────────────────────────────────────────────────────────────────
 
 
-def _leaks(
-    scrubbing: Scrubbing, roles: Sequence[str], whole: Arm, context: Context, *, pool: bool
-) -> dict[str, Any]:
+def _leaks(scrub: Scrubbed, whole: Arm, context: Context, *, pool: bool) -> dict[str, Any]:
     """scrub_recovered with one role scrubbed at a time, the others read exactly, and with none.
 
     `edges`: no role is scrubbed, only what the graph does not declare is drawn; in all others that
     is drawn too. Draws are made with the same numbers in [0, 1) throughout.
     """
 
-    def recovered(some: Sequence[str]) -> dict[str, float]:
-        scrubbed, _ = read(scrubbing, scrubbing.trees(some, pool=pool), context)
+    def recovered(*some: str) -> dict[str, float]:
+        trees = scrub.scrubbing.trees(some, pool=pool)
+        scrubbed, random = read(scrub.scrubbing, trees, context)
+        context.put_down(
+            replace(
+                scrub,
+                roles=some,
+                leak=True,
+                trees=trees,
+                scrubbed=tuple(scrubbed),
+                random=tuple(random),
+            )
+        )
         found = {}
         for metric in context.metrics:
             mean = float(np.mean([r.metrics[metric] for r in scrubbed]))
@@ -280,8 +299,8 @@ def _leaks(
             found[metric] = (mean - floor) / span if span else float("nan")
         return found
 
-    table: dict[str, Any] = {"edges": recovered(())}
-    table.update({role: recovered([role]) for role in roles})
+    table: dict[str, Any] = {"edges": recovered()}
+    table.update({role: recovered(role) for role in scrub.roles})
     return table
 
 

@@ -14,6 +14,7 @@ from circuitspec.comparing.questions import ablations_of
 from circuitspec.comparing.records import Comparison, Pair, Rival
 from circuitspec.comparing.scores import scores
 from circuitspec.comparing.sides import Side, Terms, same_model
+from circuitspec.engine.check import Computed
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.runs import Run
 from circuitspec.engine.self_checks import run_self_checks
@@ -120,7 +121,9 @@ def _checks(asked: Sequence[tuple[Side, tuple[Run, ...]]]) -> tuple[SelfCheck, .
         SelfCheck(name=c.name, passed=bool(c.passed), value=c.value, detail=c.detail)
         for side, listed in by_engine.values()
         if listed
-        for c in run_self_checks(side.context.engine, side.job.model, tuple(listed))
+        for c in run_self_checks(
+            Computed(engine=side.context.engine, runs=tuple(listed)), side.job.model
+        )
     )
 
 

@@ -66,15 +66,15 @@ class PatchedPath:
         self.given, self.mask = given, mask
         self.clean = model.record(tokens, given)
 
-    def logits(self, steps: Sequence[Path | Hop], source: Values) -> Tensor:
-        """Logits [B, T, V]; the first step's senders take their values from `source`."""
+    def handlers(self, steps: Sequence[Path | Hop], source: Values) -> Handlers:
+        """The last pass's handlers; the first step's senders take their values from `source`."""
         sent, held, read = source, Held(), Read()
         for number, step in enumerate(steps):
             if number:
                 sent = {**self.clean, **self._responses(held, read)}
             read = self._frozen(step.senders, sent)
             held = self._places(step.receivers)
-        return self.model.forward(self.tokens, self._holding(held, read, writing(self.given)))
+        return self._holding(held, read, writing(self.given))
 
     def _places(self, receivers: Iterable[tuple[Receiver, Channel, Position]]) -> Held:
         held: Held = {}

@@ -35,6 +35,15 @@ class Repeated:
     start: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OffsetScores:
+    """Scores of one kind, by head and prompt: what self-checks compare."""
+
+    prompts: Repeated
+    kind: OffsetKind
+    values: Mapping[Head, Floats]
+
+
 def repeated_tokens(weights: Weights, count: int, seed: int, bos: int | None) -> Repeated:
     """`count` prompts. Prompt i's block is `sample(vocabulary without BOS, period)` of
     `Random("SEED/repeated/i")`, the vocabulary in ascending order."""

@@ -10,16 +10,15 @@ metric, which may be a difference of two large numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit import Audit
+from circuitspec.engine.audit_run import TOLERANCE as HOOK_TOLERANCE
+from circuitspec.engine.check import Check, Computed
 from circuitspec.engine.engine import Engine
+from circuitspec.engine.hook_checks import Extent, kind_of, through_hooks
 from circuitspec.engine.identities import (
     IDENTITY_PROMPTS,
     PROBES,
@@ -29,59 +28,47 @@ from circuitspec.engine.identities import (
     places,
     spread,
 )
-from circuitspec.engine.runs import EngineError, Means, Readings, ReplaceAllBut, Rows, Run
-from circuitspec.engine.through_hooks import Handlers, SilentHookError, forward_through_hooks
+from circuitspec.engine.runs import EngineError, Readings, Run
+from circuitspec.engine.through_hooks import Handlers, forward_through_hooks
 from circuitspec.model.load import LoadedModel
 from circuitspec.task.records import Prompt
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-10}
 """Of one engine against itself, in logits, relative to their scale, by its precision."""
-HOOK_TOLERANCE = 3e-5
-"""Of the engine against TransformerLens, whose model is in float32, relative to the same scale."""
 
 FORWARD_PROMPTS = 128
 """The unmodified forward is compared on all prompts of a set if they are no more than this."""
-AUDITED_PROMPTS = 4
-"""Prompts of each run that a sample audits; `all` takes every prompt of every run."""
-AUDITED_A_KIND = 2
-"""Runs of each kind that a sample audits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check: whether it passed, the figure it turned on, and what was compared."""
-
-    name: str
-    passed: bool
-    value: float | None = None
-    detail: str = ""
 
 
 def run_self_checks(
-    engine: Engine,
+    computed: Computed,
     model: LoadedModel,
-    runs: Sequence[Run],
-    audit: Literal["sample", "all"] = "sample",
+    audit: Extent = "sample",
+    further: Sequence[Computed] = (),
 ) -> tuple[Check, ...]:
-    """Every check of the engine on what it has computed. `runs` are those that claims asked for.
+    """Every check of the engine on what claims had computed on it.
 
     Runs that the engine refuses (EngineError) are left out: the claims that asked are invalid
-    already. `audit`: which runs are computed again through TransformerLens's hooks.
+    already. `audit`: how much is computed again through TransformerLens's hooks. `further`: what
+    was computed on the same model's engines over other prompts (by claims until decided).
     """
     with torch.inference_mode():
-        return _checks(engine, model, runs, audit)
+        return _checks(computed, model, audit, further)
 
 
 def _checks(
-    engine: Engine, model: LoadedModel, runs: Sequence[Run], audit: Literal["sample", "all"]
+    computed: Computed, model: LoadedModel, audit: Extent, further: Sequence[Computed]
 ) -> tuple[Check, ...]:
-    done = _evaluated(engine, runs)
+    engine = computed.engine
+    each = [(one, _evaluated(one.engine, one.runs)) for one in (computed, *further)]
+    done = each[0][1]
     names = sorted({run.prompts for run in done}) or sorted(engine.sets)[:1]
     agreement, scale = _forward_agrees(engine, model, names, audit)
     checks = [agreement]
     checks += _identities(engine, names[0], scale)
-    checks += [_as_planned(done), *_given_in_force(engine, done, scale)]
-    checks.append(_through_hooks(engine, model, done, scale, audit))
+    checks.append(_as_planned([readings for _, readings in each]))
+    checks += _given_in_force([(one.engine, readings) for one, readings in each], scale)
+    checks += through_hooks(each, model, scale, audit)
     return tuple(checks)
 
 
@@ -99,7 +86,7 @@ def _evaluated(engine: Engine, runs: Sequence[Run]) -> dict[Run, Readings]:
 
 
 def _forward_agrees(
-    engine: Engine, model: LoadedModel, names: Sequence[str], audit: Literal["sample", "all"]
+    engine: Engine, model: LoadedModel, names: Sequence[str], audit: Extent
 ) -> tuple[Check, float]:
     """Logits of the engine and of TransformerLens where metrics are read; and the logits' scale.
 
@@ -176,20 +163,17 @@ def _identities(engine: Engine, name: str, scale: float) -> list[Check]:
 # ── counts ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _as_planned(done: dict[Run, Readings]) -> Check:
+def _as_planned(done: Sequence[dict[Run, Readings]]) -> Check:
     """Every run wrote as many activations as its text asks for, counted apart."""
-    wrong = [
-        (run, readings.touched)
-        for run, readings in done.items()
-        if readings.touched.written != readings.touched.planned
-    ]
-    planned = sum(readings.touched.planned for readings in done.values())
-    detail = f"{planned} activations in {len(done)} runs"
+    every = [(run, readings.touched) for of in done for run, readings in of.items()]
+    wrong = [(run, touched) for run, touched in every if touched.written != touched.planned]
+    planned = sum(touched.planned for _, touched in every)
+    detail = f"{planned} activations in {len(every)} runs"
     if wrong:
         run, touched = wrong[0]
         detail = (
-            f"{len(wrong)} of {len(done)} runs did not write what they were to: the first was to "
-            f"write {touched.planned} activations and wrote {touched.written} ({_kind(run)})"
+            f"{len(wrong)} of {len(every)} runs did not write what they were to: the first was to "
+            f"write {touched.planned} activations and wrote {touched.written} ({kind_of(run)})"
         )
     off = sum(abs(touched.written - touched.planned) for _, touched in wrong)
     return Check(
@@ -200,14 +184,20 @@ def _as_planned(done: dict[Run, Readings]) -> Check:
     )
 
 
-def _given_in_force(engine: Engine, done: dict[Run, Readings], scale: float) -> list[Check]:
+def _given_in_force(
+    computed: Sequence[tuple[Engine, Mapping[Run, Readings]]], scale: float
+) -> list[Check]:
     """A run under knock-outs alone is the run that writes them, and those writes are counted."""
-    conditions = dict.fromkeys((run.prompts, run.given) for run in done if run.given)
+    conditions = [
+        (engine, *condition)
+        for engine, done in computed
+        for condition in dict.fromkeys((run.prompts, run.given) for run in done if run.given)
+    ]
     if not conditions:
         return []
     worst, off = 0.0, 0
-    tolerance = TOLERANCE.get(engine.weights.dtype, HOOK_TOLERANCE)
-    for prompts, given in conditions:
+    tolerance = TOLERANCE.get(computed[0][0].weights.dtype, HOOK_TOLERANCE)
+    for engine, prompts, given in conditions:
         under, written = engine.evaluate([Run(prompts, given=given), Run(prompts, writes=given)])
         off += abs(written.touched.written - written.touched.planned)
         for metric in engine.metrics.values():
@@ -225,82 +215,3 @@ def _given_in_force(engine: Engine, done: dict[Run, Readings], scale: float) -> 
             "missing or too many",
         )
     ]
-
-
-# ── through hooks ────────────────────────────────────────────────────────────────────────────────
-
-
-def _through_hooks(
-    engine: Engine,
-    model: LoadedModel,
-    done: dict[Run, Readings],
-    scale: float,
-    audit: Literal["sample", "all"],
-) -> Check:
-    """Metrics of runs, computed again by the slow path."""
-    name = "interventions agree with TransformerLens's hooks"
-    chosen = list(done) if audit == "all" else _sampled(done)
-    slow = Audit(model, engine.sets, engine.metrics)
-    worst, where = 0.0, ""
-    margin = HOOK_TOLERANCE * scale
-    for run in chosen:
-        prompts = engine.sets[run.prompts].prompts
-        rows = list(range(len(prompts)) if run.rows is None else run.rows)
-        if audit == "sample":
-            place = {id(prompts[row]): row for row in rows}
-            few = spread([prompts[row] for row in rows], AUDITED_PROMPTS)
-            rows = [place[id(prompt)] for prompt in few]
-        try:
-            audited = slow.evaluate(run, rows, margin)
-        except SilentHookError as error:
-            return Check(name=name, passed=False, detail=f"{_kind(run)}: {error}")
-        for metric, values in audited.metrics.items():
-            ours = done[run].metrics[metric][rows]
-            off = np.abs(ours - values) / np.maximum(audited.slack[metric], 1e-12)
-            off[np.isnan(off)] = np.inf
-            off[(ours == values) | (np.isnan(ours) & np.isnan(values))] = 0.0
-            if len(off) and off.max() > worst:
-                worst, where = float(off.max()), f"; the furthest: {metric}, {_kind(run)}"
-    of = f"{len(chosen)} of {len(done)} runs"
-    if audit == "sample":
-        of += f", {AUDITED_PROMPTS} prompts each"
-    return Check(
-        name=name,
-        passed=worst <= 1.0,
-        value=worst * HOOK_TOLERANCE,
-        detail=f"{of}; difference in logits relative to their scale, at most {HOOK_TOLERANCE:g}"
-        + where,
-    )
-
-
-def _sampled(runs: Iterable[Run]) -> list[Run]:
-    """The first runs of every kind that change something."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.given or run.writes or run.edges is not None or run.path is not None:
-            found.setdefault(_kind(run), []).append(run)
-    return [run for of in found.values() for run in of[:AUDITED_A_KIND]]
-
-
-def _kind(run: Run) -> str:
-    """What sort of intervention a run is, in words."""
-    if run.path is not None:
-        kind = "path patching, " + ("direct" if run.path.through == "direct" else "through MLPs")
-    elif run.edges is not None:
-        kind = "edges cut" if run.edges.all_but else "circuit by edges"
-        kind += _from(run.edges.source)
-    elif run.writes:
-        kind = ", ".join(
-            ("circuit by nodes" if isinstance(w, ReplaceAllBut) else "outputs replaced")
-            + _from(w.source)
-            for w in run.writes
-        )
-    else:
-        kind = "unmodified"
-    return kind + (" under knock-outs" if run.given else "")
-
-
-def _from(source: object) -> str:
-    if isinstance(source, Means):
-        return f" by means over {source.over}"
-    return f" by {source.prompts.partition(':')[0]} values" if isinstance(source, Rows) else " by 0"

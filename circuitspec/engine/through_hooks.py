@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import QKV, Channel
+
+R = TypeVar("R")
 
 
 class SilentHookError(Exception):
@@ -31,6 +33,10 @@ class Handlers:
     (layer, q|k|v, value [B, T, H, D]), after projection and bias, k and v with a copy for every
     query head. `z`: (layer, [B, T, H, D]). `mlp_in`: (layer, residual [B, T, W]), before the norm.
     `mlp_out`: (layer, [B, T, W]).
+
+    Some places are only looked at, and what is returned there is not used. `pattern`: (layer,
+    attention [B, H, T, T]). `before`: (layer, residual [B, T, W] that enters a block), from block 1
+    on. `scale`: the final norm's divisor [B, T, 1], where the model has a norm.
     """
 
     input: Callable[[Tensor], Tensor] | None = None
@@ -39,6 +45,9 @@ class Handlers:
     mlp_in: Callable[[int, Tensor], Tensor] | None = None
     mlp_out: Callable[[int, Tensor], Tensor] | None = None
     final: Callable[[Tensor], Tensor] | None = None
+    pattern: Callable[[int, Tensor], None] | None = None
+    before: Callable[[int, Tensor], None] | None = None
+    scale: Callable[[Tensor], None] | None = None
 
 
 def forward_through_hooks(
@@ -83,6 +92,11 @@ class _Pass:
                 for channel in QKV:
                     name = f"{at}.attn.hook_{channel}"
                     found.append(self._hook(name, self._channel(layer, channel)))
+            if on.before is not None and layer > 0:
+                look = self._of_layer(on.before, layer)
+                found.append(self._hook(f"{at}.hook_resid_pre", self._look(look)))
+            if on.pattern is not None:
+                found.append(self._hook(f"{at}.attn.hook_pattern", self._pattern(layer)))
             if on.z is not None or self.copies > 1:
                 found.append(self._hook(f"{at}.attn.hook_z", self._z(layer)))
             if not self.shape.has_mlps:
@@ -95,6 +109,8 @@ class _Pass:
                 found.append(self._hook(f"{at}.hook_mlp_out", self._one(change)))
         if on.final is not None:
             found.append(self._hook("ln_final.hook_in", self._one(on.final)))
+        if on.scale is not None and self.shape.norm != "none":
+            found.append(self._hook("ln_final.hook_scale", self._look(on.scale)))
         return found
 
     def _hook(
@@ -109,10 +125,35 @@ class _Pass:
         return name, hook
 
     @staticmethod
-    def _of_layer(
-        handler: Callable[[int, Tensor], Tensor], layer: int
-    ) -> Callable[[Tensor], Tensor]:
+    def _of_layer(handler: Callable[[int, Tensor], R], layer: int) -> Callable[[Tensor], R]:
         return lambda value: handler(layer, value)
+
+    def _look(self, handler: Callable[[Tensor], None]) -> Callable[[Tensor], Tensor]:
+        """`handler` shown a value that is the same in every copy of the batch."""
+
+        def look(value: Tensor) -> Tensor:
+            handler(value[: self.batch])
+            return value
+
+        return look
+
+    def _pattern(self, layer: int) -> Callable[[Tensor], Tensor]:
+        """The handler is shown the j-th head of every group from copy j."""
+
+        def look(value: Tensor) -> Tensor:
+            assert self.handlers.pattern is not None
+            self.handlers.pattern(layer, self._own(value, dim=1))
+            return value
+
+        return look
+
+    def _own(self, value: Tensor, dim: int) -> Tensor:
+        """Of heads along `dim`, the j-th of every group from the j-th copy of the batch."""
+        own = value[: self.batch].clone()
+        for j in range(1, self.copies):
+            every = [slice(None)] * dim + [slice(j, None, self.copies)]
+            own[tuple(every)] = value[j * self.batch : (j + 1) * self.batch][tuple(every)]
+        return own
 
     def _one(self, change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """`change` for values that are the same in every copy of the batch."""
@@ -142,10 +183,7 @@ class _Pass:
         """The j-th head of every group from copy j; then the handler; then the same everywhere."""
 
         def changed(value: Tensor) -> Tensor:
-            b = self.batch
-            z = value[:b].clone()
-            for j in range(1, self.copies):
-                z[:, :, j :: self.copies] = value[j * b : (j + 1) * b, :, j :: self.copies]
+            z = self._own(value, dim=2)
             if self.handlers.z is not None:
                 z = self.handlers.z(layer, z)
             return z.repeat(self.copies, 1, 1, 1)

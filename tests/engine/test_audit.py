@@ -10,16 +10,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitspec.engine.audit import Audit
+from circuitspec.engine.audit import Audit, Audited
 from circuitspec.engine.engine import Engine
-from circuitspec.engine.runs import Replace, Run
+from circuitspec.engine.runs import (
+    CopyingReading,
+    LensReading,
+    Readings,
+    Replace,
+    ResidualReading,
+    Run,
+)
 from circuitspec.hypothesis.records import Element
-from circuitspec.language.nodes import END, Layer, Mlp
+from circuitspec.hypothesis.shape import ModelShape
+from circuitspec.language.nodes import END, Head, HeadIndex, Layer, Mlp
 
 from .models import NAMES, model
 from .oracle import expected
 from .strategies import KINDS, counterfactual, runs, tries
-from .worlds import world
+from .worlds import World, world
 
 ROWS = [2, 0, 3]
 
@@ -32,12 +40,14 @@ def examples(name: str, count: int, *, by_reference: bool) -> None:
     @tries(count)
     @given(data=st.data(), seed=st.integers(0, 99))
     def holds(data: st.DataObject, seed: int) -> None:
-        place = world(seed, plain=seed % 3 != 0)
+        place = named(world(seed, plain=seed % 3 != 0))
         audit = Audit(subject.loaded, place.sets, place.metrics)
         engine = Engine(subject.weights(torch.float64), place.sets, place.metrics)
         for kind in KINDS:
             run = replace(data.draw(runs(place, subject.loaded.shape, kind)), rows=None)
+            run = replace(run, residual=residuals(subject.loaded.shape, run))
             got = audit.evaluate(run, ROWS, margin=1e-4)
+            as_read(engine.evaluate([run])[0], got, run)
             if by_reference:
                 wanted = {
                     n: v.numpy() for n, v in expected(subject.slow, place, run).metrics.items()
@@ -50,6 +60,37 @@ def examples(name: str, count: int, *, by_reference: bool) -> None:
                 assert (off <= got.slack[metric] + 1e-6).all(), (kind, metric, off, run)
 
     holds()
+
+
+def named(place: World) -> World:
+    """The same, with the answer IO the first token of every prompt: there is a name to copy."""
+    prompts = tuple(replace(p, answers={**p.answers, "IO": p.tokens[:1]}) for p in place.prompts())
+    return replace(
+        place, sets={**place.sets, "evaluation": replace(place.sets["evaluation"], prompts=prompts)}
+    )
+
+
+def residuals(shape: ModelShape, run: Run) -> tuple[ResidualReading, ...]:
+    """What can be read between the blocks of a run: nothing where every channel has its own."""
+    if run.edges is not None:
+        return ()
+    lenses = [LensReading(layer, "logit_diff") for layer in range(shape.n_layers)]
+    head = Head(Layer(shape.n_layers - 1), HeadIndex(1))
+    copied = [CopyingReading(head, negative) for negative in (True, False)]
+    return (*lenses, *(copied if shape.n_layers > 1 else []))
+
+
+def as_read(done: Readings, got: Audited, run: Run) -> None:
+    """Whatever else the engine reads off a run, the slow path does."""
+    for metric, candidates in got.top.items():
+        assert all(int(done.top[metric][r]) in c for r, c in zip(ROWS, candidates, strict=True))
+    ours = {(metric, "kl"): values for metric, values in done.kl.items()}
+    ours |= {**done.attention, **done.attribution, **done.residual}
+    assert got.read.keys() == ours.keys()
+    for key, (values, slack) in got.read.items():
+        assert (np.abs(values - ours[key][ROWS]) <= slack + 1e-6).all(), (key, run)
+        if isinstance(key, CopyingReading):
+            assert (slack == 0).any()  # not every share is a near-tie, so shares are compared
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from circuitspec.engine import edges as by_edges
 from circuitspec.engine import engine as engine_module
-from circuitspec.engine import kernels, self_checks, sources, writes
+from circuitspec.engine import hook_checks, kernels, self_checks, sources, writes
 from circuitspec.engine.batches import Batch
+from circuitspec.engine.check import Computed
 from circuitspec.engine.compiled import chunk, layers, subject
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.forward import Edits
@@ -89,8 +90,8 @@ def claims(place: World = PLACE, name: str = "gpt2") -> list[Run]:
 def check(
     engine: Engine, name: str = "gpt2", runs: Sequence[Run] | None = None, audit: Any = "sample"
 ) -> dict[str, Check]:
-    runs = claims(name=name) if runs is None else runs
-    return {c.name: c for c in run_self_checks(engine, model(name).loaded, runs, audit)}
+    computed = Computed(engine=engine, runs=claims(name=name) if runs is None else runs)
+    return {c.name: c for c in run_self_checks(computed, model(name).loaded, audit)}
 
 
 def failed(checks: dict[str, Check]) -> set[str]:
@@ -618,12 +619,13 @@ def test_the_tolerances_in_the_docs_are_those_of_the_code() -> None:
 
     text = (FilePath(__file__).parents[2] / "docs" / "semantics.md").read_text(encoding="utf-8")
     section = text[text.index("## Self-checks") :]
-    assert section.count("| 3e-5 |") == 2
+    assert section.count("| 3e-5 |") == 3
+    assert f"than {hook_checks.MOST_STATES:,} states" in section
     assert self_checks.HOOK_TOLERANCE == 3e-5
     assert "2e-5; float64 1e-10" in section
     assert {torch.float32: 2e-5, torch.float64: 1e-10} == self_checks.TOLERANCE
     assert f"on {self_checks.FORWARD_PROMPTS} of them" in section
     assert f"up to {identities.IDENTITY_PROMPTS} of the prompts" in section
     assert f"more than {identities.MOST_EDGES:,} edges" in section
-    assert (self_checks.AUDITED_A_KIND, self_checks.AUDITED_PROMPTS) == (2, 4)
+    assert (hook_checks.AUDITED_A_KIND, hook_checks.AUDITED_PROMPTS) == (2, 4)
     assert "two runs of every kind on four prompts each" in section

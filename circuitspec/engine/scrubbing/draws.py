@@ -75,7 +75,7 @@ class Chooser:
         self.pool = pool
         self.draws = draws
         self._n, self._size = len(evaluation), len(pool)
-        self._context = context
+        self.context = context
         self._name = f"circuitspec:{seed}:pool:{claim}"
         sequences: dict[tuple[int, ...], int] = {}
         self.sequence: Integers = np.array(
@@ -132,7 +132,7 @@ class Chooser:
 
     def agreeing(self, carries: Sequence[Expr], position: int, length: int) -> Classes:
         """Prompts of a length by the features that a role carries at a token."""
-        where = position if any(of_position(f, self._context) for f in carries) else None
+        where = position if any(of_position(f, self.context) for f in carries) else None
         texts = tuple(map(expression_text, carries))
 
         if (length, texts, where) not in self._classes:
@@ -148,7 +148,7 @@ class Chooser:
 
     def _value(self, feature: Expr, prompt: Prompt, position: int | None) -> Hashable:
         try:
-            return feature_value(feature, prompt, self._context, position)
+            return feature_value(feature, prompt, self.context, position)
         except FeatureError:
             # what has no value in two prompts is no difference between them
             return None
@@ -160,7 +160,7 @@ class Chooser:
             if len(prompt.tokens) != length:
                 continue
             try:
-                feature_value(feature, prompt, self._context, position)
+                feature_value(feature, prompt, self.context, position)
             except FeatureError as error:
                 fault = str(error)
             else:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from circuitspec.engine.batches import Batch
-from circuitspec.engine.runs import Integers
+from circuitspec.engine.runs import Integers, Readings
 from circuitspec.engine.scrubbing.bank import Bank
 from circuitspec.engine.scrubbing.draws import Booleans, Chooser, Drawn, draw_tree
 from circuitspec.engine.scrubbing.states import Values, compute, leaf
@@ -52,6 +52,21 @@ class Tree:
     def roots(self) -> tuple[State, ...]:
         """The logits, one state for each token where they are read."""
         return self.story.roots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scrubbed:
+    """A scrub and what was read off it, for self-checks: readings of the scrubbed model, and of the
+    model on the root's own draws, one a draw. `roles` are those that draw; `leak`: one role, or
+    none, of a story that is scrubbed as a whole elsewhere."""
+
+    claim: str
+    roles: tuple[str, ...]
+    leak: bool
+    scrubbing: Scrubbing
+    trees: tuple[Tree, ...]
+    scrubbed: tuple[Readings, ...]
+    random: tuple[Readings, ...]
 
 
 def root_tokens(metrics: Sequence[Metric], prompt: Prompt) -> tuple[int, ...]:
