@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from circuitspec.claims.measured import SetKind
+from circuitspec.hypothesis.ordering import edge_key, element_key
 from circuitspec.hypothesis.records import Ablation, CutSet, Edge, Element
 from circuitspec.judge.intervals import Interval
 from circuitspec.judge.records import HypothesisResult, SelfCheck
@@ -41,6 +42,15 @@ class Question:
     cuts: tuple[CutSet, CutSet] | None = None
     kind: SetKind = "named"
     rows: tuple[int, ...] | None = None
+
+    def parts(self, side: int = 0) -> tuple[str, ...]:
+        """What is in K for a rival, from the input up: nodes at positions, or by edges edges."""
+        if self.cuts is None:
+            return ()
+        cut = self.cuts[side]
+        if self.ablation.by == "edges" and not cut.elements:
+            return tuple(map(str, sorted(cut.edges, key=edge_key)))
+        return tuple(map(str, sorted(cut.elements, key=element_key)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
