@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from circuitspec.hypothesis.expand import ablation_text
 from circuitspec.report.numbers import decimals_for, fixed, level_text, short
-from circuitspec.report.rows import SIGNS, count, labelled, model_line, row_of
+from circuitspec.report.rows import SIGNS, competence_notes, count, labelled, model_line, row_of
 
 if TYPE_CHECKING:
     from circuitspec.comparing.records import Comparison, Difference, Pair, Score
@@ -89,6 +89,8 @@ def _side_by_side(result: Comparison) -> Iterator[Block]:
             scores = [next((s for s in each if s.metric == metric), None) for each in by_rival]
             rows += _score_rows(metric, scores)
     yield Table(head=("", *names), rows=tuple(rows))
+    for note in dict.fromkeys(n for r in results for n in competence_notes(r.competence)):
+        yield Paragraph(text=note, strong=True)
     claims = tuple(_claims(result))
     if claims:
         yield Heading(text="claims")
