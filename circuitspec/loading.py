@@ -120,7 +120,7 @@ def load_spec(
     if n is not None:
         hypotheses = tuple(replace(h, task=sampling(h.task, n)) for h in hypotheses)
     unseen: list[str] = []
-    shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if h.model}
+    shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if _names_model(h)}
     tasks = {}
     if prompts != "none":
         how = _Drawing(few=prompts == "few", seed=seed, foreign=foreign)
@@ -173,6 +173,12 @@ def _shape(
     shape, about = shape_of(hypothesis.model, hypothesis.revision, base_dir, at)
     _keep(about, found, unseen)
     return shape
+
+
+def _names_model(hypothesis: Hypothesis) -> bool:
+    """Whether it has a `model` line, be there nothing between the quotes; without one it is a
+    mistake that has been told."""
+    return any(isinstance(s, ModelStatement) for s in hypothesis.statements)
 
 
 def model_span(hypothesis: Hypothesis) -> Span:

@@ -57,6 +57,8 @@ def _unused(hypothesis: Hypothesis, info: TaskInfo) -> list[Declared]:
     words = ("input", "logits", "mlps", "heads", "task", info.name)
     known = {*names, *hypothesis.roles, *MEASURES, *words}
     mentioned = set(_mentioned(hypothesis, info))
+    if len(info.metrics) == 1:
+        mentioned |= {*info.metrics}  # every report says how well the model does by it
     # A misspelt name has been reported; what was meant by it is in use.
     used = mentioned | {closest(name, names) for name in mentioned - known}
     return [d for d in declared if d[1] not in used]
