@@ -132,9 +132,8 @@ def load_spec(
         unseen += _borrowed(hypothesis, foreign=foreign)
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     stated = check_all(hypotheses, shapes=known, base_dir=base_dir)
-    # A place that the text shows to be none has no prompt to be missing from.
-    nowhere = {d.span for d in stated if d.code == "H047"}
-    found = [d for d in found if not (d.code == "T036" and d.span in nowhere)]
+    echoes = {(_ECHOES[d.code], d.span) for d in stated if d.code in _ECHOES}
+    found = [d for d in found if (d.code, d.span) not in echoes]
     found += stated
     if not any(d.severity is not Severity.NOTE for d in (*mistakes, *found)):
         found += untested(hypotheses)  # of no interest beside mistakes
@@ -148,6 +147,11 @@ def load_spec(
         sources=sources_of(unique, {file: text}),
         not_checked=tuple(dict.fromkeys(unseen)),
     )
+
+
+_ECHOES = {"H047": "T036", "H049": "H049"}
+"""What drawn prompts show of the same words as well, by what the text has shown already: a place
+that is none is in no prompt, and what cannot differ does not."""
 
 
 def _borrowed(hypothesis: Hypothesis, *, foreign: bool) -> Iterator[str]:
