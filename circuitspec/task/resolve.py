@@ -21,7 +21,7 @@ from circuitspec.task.functions import (
 )
 from circuitspec.task.promptfile import read_rows
 from circuitspec.task.resolved import Group, ResolvedTask, Row
-from circuitspec.task.suggestions import did_you_mean
+from circuitspec.task.suggestions import MOST_GUESSED, did_you_mean
 from circuitspec.task.templates import TemplateText, parse_template
 from circuitspec.task.words import Unreadable, built_in, built_in_names, parse_words, read_beside
 
@@ -341,7 +341,9 @@ def _listed(draft: _Draft, source: syntax.Ref) -> tuple[str, ...]:
         draft.again(told, source.span)
         return ()
     draft.unknown[source.name] = len(draft.diagnostics)
-    known = (*draft.lists, *built_in_names(), *draft.constraints)
+    known: tuple[str, ...] = ()
+    if len(draft.unknown) <= MOST_GUESSED:
+        known = (*draft.lists, *built_in_names(), *draft.constraints)
     otherwise = f"built in are {', '.join(f'`{n}`' for n in built_in_names())}; or write the words"
     draft.say(
         "T009",

@@ -16,7 +16,7 @@ hypothesis h {{
     slot S2 from S1
     metric logit_diff = logit(IO) - logit(S1)
     baseline abc = resample(IO, S1, S2)
-    sample evaluation 100, reference 100, seed 0
+    sample evaluation 100, reference 100, pool 100, seed 0
     bos no
   }}
   role mover = a9.h9 @ END attends IO carries token(IO)
