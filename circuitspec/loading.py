@@ -120,7 +120,7 @@ def load_spec(
     if n is not None:
         hypotheses = tuple(replace(h, task=sampling(h.task, n)) for h in hypotheses)
     unseen: list[str] = []
-    shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if h.model}
+    shapes = {h.name: _shape(h, base_dir, found, unseen) for h in hypotheses if _names_model(h)}
     tasks = {}
     if prompts != "none":
         how = _Drawing(few=prompts == "few", seed=seed, foreign=foreign)
@@ -132,9 +132,8 @@ def load_spec(
         unseen += _borrowed(hypothesis, foreign=foreign)
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     stated = check_all(hypotheses, shapes=known, base_dir=base_dir)
-    # A place that the text shows to be none has no prompt to be missing from.
-    nowhere = {d.span for d in stated if d.code == "H047"}
-    found = [d for d in found if not (d.code == "T036" and d.span in nowhere)]
+    echoes = {(_ECHOES[d.code], d.span) for d in stated if d.code in _ECHOES}
+    found = [d for d in found if (d.code, d.span) not in echoes]
     found += stated
     if not any(d.severity is not Severity.NOTE for d in (*mistakes, *found)):
         found += untested(hypotheses)  # of no interest beside mistakes
@@ -148,6 +147,11 @@ def load_spec(
         sources=sources_of(unique, {file: text}),
         not_checked=tuple(dict.fromkeys(unseen)),
     )
+
+
+_ECHOES = {"H047": "T036", "H049": "H049"}
+"""What drawn prompts show of the same words as well, by what the text has shown already: a place
+that is none is in no prompt, and what cannot differ does not."""
 
 
 def _borrowed(hypothesis: Hypothesis, *, foreign: bool) -> Iterator[str]:
@@ -173,6 +177,12 @@ def _shape(
     shape, about = shape_of(hypothesis.model, hypothesis.revision, base_dir, at)
     _keep(about, found, unseen)
     return shape
+
+
+def _names_model(hypothesis: Hypothesis) -> bool:
+    """Whether it has a `model` line, be there nothing between the quotes; without one it is a
+    mistake that has been told."""
+    return any(isinstance(s, ModelStatement) for s in hypothesis.statements)
 
 
 def model_span(hypothesis: Hypothesis) -> Span:

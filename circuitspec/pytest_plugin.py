@@ -28,7 +28,7 @@ WHOLE = "circuitspec_whole_hypotheses"
 
 
 class CircuitspecWarning(UserWarning):
-    """A warning of `circuitspec check` about a collected spec."""
+    """What `circuitspec check` warns of in a collected spec, or a model that mostly fails."""
 
 
 class SpecError(Exception):
@@ -266,6 +266,7 @@ class _Verifier:
         refusal = missing_extras("pytest with *.circuit files")
         if refusal is None:
             from circuitspec.model.kept import KeptModels  # torch: seconds
+            from circuitspec.report.rows import competence_notes
             from circuitspec.verification import Options, verify
 
             self._loader = self._loader or KeptModels()
@@ -279,6 +280,9 @@ class _Verifier:
                 refusal = _rendered(found, self._config)
             else:
                 results = {f"{h.name}.{c.name}": c for h in run.hypotheses for c in h.claims}
+                for hypothesis in run.hypotheses:
+                    for note in competence_notes(hypothesis.competence):
+                        items[0].warn(CircuitspecWarning(f"{hypothesis.name}: {note}"))
         for item in items:
             self._results[item.nodeid] = results.get(item.full_name) or SpecError(refusal)
 

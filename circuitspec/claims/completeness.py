@@ -14,20 +14,18 @@ what is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from circuitspec.claims.arms import read_arm, total_touched
 from circuitspec.claims.context import Context, averaged
-from circuitspec.claims.greedy import search
-from circuitspec.claims.measured import Measured, SetRow, listed, suffixed
+from circuitspec.claims.greedy import Search, search, searched_metric
+from circuitspec.claims.measured import Measured, SetKind, SetRow, listed, suffixed
 from circuitspec.claims.readings import with_readings
-from circuitspec.claims.sets import halves, named_elements, random_sets
+from circuitspec.claims.sets import halves, named_elements, parts_of, random_sets
 from circuitspec.engine.runs import EngineError, Floats, Run
 from circuitspec.hypothesis.records import Ablation, Claim, Completeness, CutSet
-
-Kind = Literal["named", "random", "greedy"]
 
 
 def runs(claim: Claim, context: Context) -> tuple[Run, ...]:
@@ -52,23 +50,31 @@ def _stated(claim: Claim) -> tuple[Ablation, Completeness]:
     return claim.ablation, claim.completeness
 
 
-def _sets(asked: Completeness, claim: Claim, context: Context) -> list[tuple[Kind, CutSet]]:
+def _sets(asked: Completeness, claim: Claim, context: Context) -> list[tuple[SetKind, CutSet]]:
     ablation, _ = _stated(claim)
-    named: list[tuple[Kind, CutSet]] = [("named", cut) for cut in asked.named]
-    return [*named, *(("random", cut) for cut in random_sets(context, ablation, asked.random))]
+    named: list[tuple[SetKind, CutSet]] = [("named", cut) for cut in asked.named]
+    drawn = random_sets(parts_of(context.circuit, ablation), context.seed, asked.random)
+    return [*named, *(("random", cut) for cut in drawn)]
 
 
 def measure(claim: Claim, context: Context) -> Measured:
     """m_i(C\\K) and m_i(M\\K) for every K, prompt by prompt."""
     ablation, asked = _stated(claim)
     every = tuple(range(len(context.task.evaluation)))
-    found: list[tuple[Kind, CutSet, tuple[int, ...]]] = [
+    found: list[tuple[SetKind, CutSet, tuple[int, ...]]] = [
         (kind, cut, every) for kind, cut in _sets(asked, claim, context)
     ]
     if asked.greedy is not None:
         searched, judged = halves(context)
-        for cut in search(claim, context, ablation, asked.greedy, searched):
-            found.append(("greedy", cut, judged))
+        wanted = Search(
+            ablation=ablation,
+            metric=searched_metric(claim, context),
+            size=asked.greedy,
+            parts=parts_of(context.circuit, ablation),
+            prompts=searched,
+            given=context.given(claim),
+        )
+        found += [("greedy", cut, judged) for cut in search(wanted, context)]
     if not found:
         raise EngineError("there is no set K: the circuit has nothing that can be knocked out")
     rows = _rows(claim, context, ablation, found)
@@ -109,7 +115,7 @@ def _rows(
     claim: Claim,
     context: Context,
     ablation: Ablation,
-    found: Sequence[tuple[Kind, CutSet, tuple[int, ...]]],
+    found: Sequence[tuple[SetKind, CutSet, tuple[int, ...]]],
 ) -> list[SetRow]:
     given = context.given(claim)
     asked = [

@@ -10,15 +10,15 @@ largest of many noisy numbers is not taken for the worst K's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 
 from circuitspec.claims.calls import calls
 from circuitspec.claims.context import Context, averaged
-from circuitspec.claims.sets import Part, cut_of, parts_of
-from circuitspec.engine.runs import EngineError, Run
+from circuitspec.claims.sets import Part, cut_of
+from circuitspec.engine.runs import EngineError, Replace, Run
 from circuitspec.hypothesis.records import Ablation, Claim, CutSet
 from circuitspec.language.syntax import Ref
 
@@ -27,29 +27,37 @@ TIE = 1e-5
 order they were drawn in, as sums agree to about 6e-6 between batch sizes and not bitwise."""
 
 
-def search(
-    claim: Claim,
-    context: Context,
-    ablation: Ablation,
-    size: tuple[int, int, int],
-    prompts: tuple[int, ...],
-) -> tuple[CutSet, ...]:
-    """The K of every run, searched on `prompts` (rows of the evaluation set).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is searched: K among `parts`, by the incompleteness of `metric` on `prompts`.
+
+    `size` is runs, steps, candidates; `prompts` are rows of the evaluation set.
+    """
+
+    ablation: Ablation
+    metric: str
+    size: tuple[int, int, int]
+    parts: Sequence[Part]
+    prompts: tuple[int, ...]
+    given: tuple[Replace, ...] = ()
+
+
+def search(asked: Search, context: Context) -> tuple[CutSet, ...]:
+    """The K of every run.
 
     Run r draws step s's candidates as `sample(parts not in K, C)` of
     `Random("SEED/knockouts/greedy/r/s")`, r and s from 0, parts in the order of `sets.parts_of`.
     Runs whose K is the same give it once, under the first one's name.
     """
-    count, steps, candidates = size
-    parts = parts_of(context, ablation)
-    score = _Scores(claim, context, ablation, prompts)
+    count, steps, candidates = asked.size
+    score = _Scores(asked, context)
     held: list[tuple[Part, ...]] = [()] * count
     reached = [score.of([()])[()]] * count
     for step in range(steps):
         # All runs take a step together, so that the engine sees their candidates at once.
         drawn = []
         for run in range(count):
-            left = [part for part in parts if part not in held[run]]
+            left = [part for part in asked.parts if part not in held[run]]
             random = Random(f"{context.seed}/knockouts/greedy/{run}/{step}")
             drawn.append(random.sample(left, min(candidates, len(left))))
         tried = [[(*held[run], part) for part in drawn[run]] for run in range(count)]
@@ -64,7 +72,7 @@ def search(
     return tuple(found.values())
 
 
-def _searched_metric(claim: Claim, context: Context) -> str:
+def searched_metric(claim: Claim, context: Context) -> str:
     """The metric whose incompleteness the claim is about."""
     named = {
         str(argument.name)
@@ -84,14 +92,9 @@ def _searched_metric(claim: Claim, context: Context) -> str:
 class _Scores:
     """|incompleteness| of sets on the searched prompts, each distinct set computed once."""
 
-    def __init__(
-        self, claim: Claim, context: Context, ablation: Ablation, prompts: tuple[int, ...]
-    ) -> None:
+    def __init__(self, asked: Search, context: Context) -> None:
+        self.asked = asked
         self.context = context
-        self.ablation = ablation
-        self.given = context.given(claim)
-        self.prompts = prompts
-        self.metric = _searched_metric(claim, context)
         self.known: dict[frozenset[Part], float] = {}
 
     def of(self, sets: Sequence[tuple[Part, ...]]) -> Mapping[tuple[Part, ...], float]:
@@ -102,16 +105,17 @@ class _Scores:
         each = len(done) // len(fresh) if fresh else 0
         for number, key in enumerate(fresh):
             pair = done[number * each : (number + 1) * each]
-            circuit = averaged(pair[: each // 2], self.metric)
-            model = averaged(pair[each // 2 :], self.metric)
-            self.known[key] = float(abs(np.mean((circuit - model)[list(self.prompts)])))
+            circuit = averaged(pair[: each // 2], self.asked.metric)
+            model = averaged(pair[each // 2 :], self.asked.metric)
+            self.known[key] = float(abs(np.mean((circuit - model)[list(self.asked.prompts)])))
         return {one: self.known[frozenset(one)] for one in sets}
 
     def _runs(self, cut: CutSet) -> tuple[Run, ...]:
+        ablation, given, prompts = self.asked.ablation, self.asked.given, self.asked.prompts
         both = (
-            *self.context.circuit_runs(self.ablation, cut, given=self.given),
-            *self.context.knockout_runs(self.ablation, cut, given=self.given),
+            *self.context.circuit_runs(ablation, cut, given=given),
+            *self.context.knockout_runs(ablation, cut, given=given),
         )
-        if len(self.prompts) == len(self.context.task.evaluation):
+        if len(prompts) == len(self.context.task.evaluation):
             return both
-        return tuple(replace(run, rows=self.prompts) for run in both)
+        return tuple(replace(run, rows=prompts) for run in both)

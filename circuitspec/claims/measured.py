@@ -42,6 +42,10 @@ class Arm:
     touched: Touched | None = None
 
 
+SetKind = Literal["named", "random", "greedy"]
+"""How a set K was found: a role, a group or a list of nodes; drawn; searched for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRow:
     """A set K of a completeness claim: m_i(C\\K) and m_i(M\\K) by metric, float64 [n] each.
@@ -52,7 +56,7 @@ class SetRow:
     """
 
     name: str
-    kind: Literal["named", "random", "greedy"]
+    kind: SetKind
     elements: tuple[str, ...]
     circuit: Mapping[str, Floats]
     model: Mapping[str, Floats]

@@ -8,21 +8,21 @@ drawn K.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from circuitspec.claims.context import Context
 from circuitspec.hypothesis.ordering import edge_key, element_key
-from circuitspec.hypothesis.records import Ablation, CutSet, Edge, Element
+from circuitspec.hypothesis.records import Ablation, Circuit, CutSet, Edge, Element
 
 Part = Element | Edge
 
 
-def parts_of(context: Context, ablation: Ablation) -> tuple[Part, ...]:
+def parts_of(circuit: Circuit, ablation: Ablation) -> tuple[Part, ...]:
     """What a K is drawn from, in the fixed order that draws are made in."""
     if ablation.by == "nodes":
-        return tuple(sorted(context.circuit.members, key=element_key))
-    return tuple(sorted(context.circuit.edges - context.circuit.kept_edges, key=edge_key))
+        return tuple(sorted(circuit.members, key=element_key))
+    return tuple(sorted(circuit.edges - circuit.kept_edges, key=edge_key))
 
 
 def cut_of(name: str, parts: Iterable[Part]) -> CutSet:
@@ -42,18 +42,17 @@ def named_elements(context: Context, ablation: Ablation, cut: CutSet) -> tuple[s
     return tuple(str(part) for part in sorted(context.edges(cut), key=edge_key))
 
 
-def random_sets(context: Context, ablation: Ablation, count: int) -> tuple[CutSet, ...]:
-    """`random N`: each part of the circuit with probability ½; the empty and the whole set count.
+def random_sets(parts: Sequence[Part], seed: int, count: int) -> tuple[CutSet, ...]:
+    """`random N`: each of the parts with probability ½; the empty and the whole set count.
 
     Set i takes part j iff the j-th `random()` of `Random("SEED/knockouts/random/i")` is below ½,
     i from 0. Claims and hypotheses with the same circuit and seed draw the same sets.
     """
-    parts = parts_of(context, ablation)
     if not parts:
         return ()
     found = []
     for number in range(count):
-        random = Random(f"{context.seed}/knockouts/random/{number}")
+        random = Random(f"{seed}/knockouts/random/{number}")
         drawn = [part for part in parts if random.random() < 0.5]
         found.append(cut_of(f"random {number + 1}", drawn))
     return tuple(found)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from circuitspec.claims import kinds
 from circuitspec.claims.context import Context
-from circuitspec.comparing.pairs import pair_of
+from circuitspec.comparing.asking import posed, runs_for
+from circuitspec.comparing.pairs import obstacle, pair_of
 from circuitspec.comparing.questions import ablations_of
 from circuitspec.comparing.records import Comparison, Pair, Rival
-from circuitspec.comparing.scores import scores
-from circuitspec.comparing.sides import Side, Terms, same_model
+from circuitspec.comparing.scores import runs_of_scores, scores
+from circuitspec.comparing.sides import Side, Terms, compute_together, same_model
 from circuitspec.engine.check import Computed
 from circuitspec.engine.engine import Engine
-from circuitspec.engine.runs import Run
+from circuitspec.engine.runs import EngineError, Run
 from circuitspec.engine.self_checks import run_self_checks
+from circuitspec.hypothesis.records import Ablation
 from circuitspec.judge.competence import competence
 from circuitspec.judge.records import SelfCheck
 from circuitspec.language.diagnostics import Diagnostic
@@ -62,21 +66,19 @@ def compare(
     ablations = ablations_of(claim for _, job in jobs for claim in job.claims)
     sides: list[Side] = []
     rivals = []
-    for number, (name, job, context) in enumerate(_on_engines(jobs, options)):
-        step(number, name)
-        decided = decide(job, options, context)
-        side = Side(
-            name=name,
-            job=job,
-            context=context,
-            facts=competence(context)[1],
-            measured=decided.measured,
-        )
-        sides.append(side)
+    begun = [
+        Side(name=name, job=job, context=context, facts=competence(context)[1], measured={})
+        for name, job, context in _on_engines(jobs, options)
+    ]
+    compute_together(_known(begun, ablations))
+    for number, side in enumerate(begun):
+        step(number, side.name)
+        decided = decide(side.job, options, side.context)
+        sides.append(replace(side, measured=decided.measured))
         rivals.append(
             Rival(
-                name=name,
-                n_elements=len(context.circuit.members),
+                name=side.name,
+                n_elements=len(side.context.circuit.members),
                 result=decided.result,
                 scores=tuple(scores(side, ablations, terms)),
             )
@@ -109,6 +111,28 @@ def compare(
         self_checks=checks,
     )
     return comparison, found
+
+
+def _known(
+    sides: Sequence[Side], ablations: Sequence[Ablation]
+) -> Iterator[tuple[Context, Sequence[Run]]]:
+    """All that is known to be needed before anything is computed: one plan an engine.
+
+    The rivals' claims, their scores and what every pair is asked, but for greedy searches and
+    claims that take as many prompts as they need.
+    """
+    for side in sides:
+        yield side.context, tuple(runs_of_scores(side.context, ablations))
+        for claim in side.job.claims:
+            if claim.at_most is None or side.facts.exact:
+                with suppress(EngineError):  # an invalid claim, which says so when it is decided
+                    yield side.context, kinds.runs(claim, side.context)
+    first = sides[0]
+    for other in sides[1:]:
+        if not obstacle(first, other, ablations):
+            asked = posed((first, other), ablations).questions
+            runs = runs_for((first, other), asked)
+            yield from zip((first.context, other.context), runs, strict=True)
 
 
 def _checks(asked: Sequence[tuple[Side, tuple[Run, ...]]]) -> tuple[SelfCheck, ...]:

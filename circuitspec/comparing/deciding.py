@@ -9,7 +9,7 @@ import numpy as np
 from circuitspec.comparing import reading
 from circuitspec.comparing.differences import change
 from circuitspec.comparing.moves import differing, moved
-from circuitspec.comparing.questions import Answer, answer, runs_of
+from circuitspec.comparing.questions import Answer, answer, facts_for, runs_of
 from circuitspec.comparing.records import Difference, Disagreement, Move
 from circuitspec.comparing.sides import Answers, Models, Side, Terms, compute_together
 from circuitspec.judge.intervals import Interval
@@ -46,16 +46,18 @@ def moves_of(
         (number, answers, [moved(side.context, piece.parts) for piece in pieces])
         for number, (side, answers) in enumerate(zip((first, second), own_answers, strict=True))
     ]
+    compute_together(
+        (context, runs_of(question, number, context))
+        for number, _, contexts in sides
+        for context in contexts
+    )
+    facts = facts_for(question, first.facts)
     found: list[list[Interval]] = []
     for number, before, contexts in sides:
-        compute_together(
-            first.context,
-            [r for context in contexts for r in runs_of(question, number, context)],
-        )
         series = before.series(measure, metric)
         found.append(
             [
-                change(answer(question, number, c).series(measure, metric), series, first.facts)(
+                change(answer(question, number, c).series(measure, metric), series, facts)(
                     terms.level
                 )
                 for c in contexts
@@ -89,6 +91,8 @@ def disagreements_of(
     whole, other = (float(values.mean()) for values in models[metric])
     distance = np.abs(values[0] / whole - values[1] / other)
     prompts = first.context.task.evaluation.prompts
+    if deciding.question.rows is not None:
+        prompts = tuple(prompts[row] for row in deciding.question.rows)
     return tuple(
         Disagreement(
             index=prompts[i].index,

@@ -6,18 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from circuitspec.claims.measured import Arm, Series
 from circuitspec.comparing import reading
+from circuitspec.comparing.asking import Runs, answered
 from circuitspec.comparing.deciding import deciding_of, disagreements_of, moves_of
 from circuitspec.comparing.differences import called, change, nearer, own, size_bounds
 from circuitspec.comparing.moves import apart
-from circuitspec.comparing.questions import Answer, answer, measurable, measures, questions, runs_of
-from circuitspec.comparing.questions import title as titled
+from circuitspec.comparing.questions import facts_for, measures
 from circuitspec.comparing.records import (
     Called,
     ClaimDifference,
     Difference,
     Move,
     Pair,
-    Question,
     Worst,
 )
 from circuitspec.comparing.sides import (
@@ -25,30 +24,26 @@ from circuitspec.comparing.sides import (
     Models,
     Side,
     Terms,
-    compute_together,
     model_of,
     same_model,
 )
-from circuitspec.engine.runs import EngineError, Run
+from circuitspec.engine.runs import EngineError
 from circuitspec.hypothesis.records import Ablation, Requirement
 from circuitspec.judge.contrast import statement
 from circuitspec.judge.facts import Facts
 from circuitspec.judge.many import is_over_many
 
-Asked = tuple[tuple[Run, ...], tuple[Run, ...]]
-"""The runs that the questions asked for, of either rival."""
-
 
 def pair_of(
     first: Side, second: Side, ablations: Sequence[Ablation], terms: Terms
-) -> tuple[Pair, Asked]:
+) -> tuple[Pair, Runs]:
     """The comparison of two rivals, and what was computed for it."""
     names = (first.name, second.name)
     alike = same_model(first.job, second.job)
     differ = apart(first.context, second.context, alike=alike)
-    obstacle = _obstacle(first, second, ablations)
-    if obstacle:
-        sentence = f"{first.name} and {second.name} cannot be put to one test: {obstacle}"
+    problem = obstacle(first, second, ablations)
+    if problem:
+        sentence = f"{first.name} and {second.name} cannot be put to one test: {problem}"
         pair = Pair(
             first=first.name,
             second=second.name,
@@ -57,11 +52,12 @@ def pair_of(
             apart=differ,
         )
         return pair, ((), ())
-    answers, asked, notes = _answers(first, second, ablations, alike=alike)
     models = {
         metric: (model_of(first).metrics[metric], model_of(second).metrics[metric])
         for metric in _metrics(first, second)
     }
+    asked = answered((first, second), ablations, models.keys())
+    answers = asked.answers
     differences = differences_of(answers, models, first.facts, terms, alike=alike)
     worst = tuple(worst_of(differences))
     deciding = deciding_of(differences)
@@ -81,12 +77,12 @@ def pair_of(
         deciding=deciding,
         moves=moves,
         disagreements=disagreements_of(deciding, answers, models, first),
-        notes=notes,
+        notes=asked.notes,
     )
-    return pair, asked
+    return pair, asked.runs
 
 
-def _obstacle(first: Side, second: Side, ablations: Sequence[Ablation]) -> str:
+def obstacle(first: Side, second: Side, ablations: Sequence[Ablation]) -> str:
     """Why two rivals cannot be compared at all; empty where they can."""
     prompts = [
         [(prompt.template, prompt.text) for prompt in side.context.task.evaluation]
@@ -110,45 +106,6 @@ def _metrics(first: Side, second: Side) -> tuple[str, ...]:
     )
 
 
-# ── Questions and their answers ──────────────────────────────────────────────────────────────────
-
-
-def _answers(
-    first: Side, second: Side, ablations: Sequence[Ablation], *, alike: bool
-) -> tuple[Answers, Asked, tuple[str, ...]]:
-    """Both rivals' answers to every question that can be put to both; why others cannot."""
-    contexts = (first.context, second.context)
-    posed: dict[Question, Asked] = {}
-    notes = []
-    for ablation in ablations:
-        if not all(measurable(ablation, context) for context in contexts):
-            continue
-        for question in questions(ablation, *contexts, same_model=alike):
-            try:
-                posed[question] = (
-                    runs_of(question, 0, first.context),
-                    runs_of(question, 1, second.context),
-                )
-            except EngineError as error:
-                notes.append(f"{titled(question)}: {error}")
-    asked = (
-        tuple(run for runs, _ in posed.values() for run in runs),
-        tuple(run for _, runs in posed.values() for run in runs),
-    )
-    for context, runs in zip(contexts, asked, strict=True):
-        compute_together(context, runs)
-    answers: dict[Question, tuple[Answer, Answer]] = {}
-    for question in posed:
-        try:
-            answers[question] = (
-                answer(question, 0, first.context),
-                answer(question, 1, second.context),
-            )
-        except EngineError as error:
-            notes.append(f"{titled(question)}: {error}")
-    return answers, asked, tuple(notes)
-
-
 # ── Differences ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -170,8 +127,9 @@ def differences_of(
         in_units = alike and measure != "agreement"
         scale = abs(float(models[metric][0].mean())) if in_units else 1.0
         margin = scale * terms.margin / 100.0
-        at = nearer(mine, theirs, measure, facts)
-        values = own(mine, facts), own(theirs, facts)
+        sample = facts_for(question, facts)
+        at = nearer(mine, theirs, measure, sample)
+        values = own(mine, sample), own(theirs, sample)
         found.append(
             Difference(
                 question=question,

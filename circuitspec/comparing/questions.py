@@ -1,14 +1,15 @@
 """What both rivals of a pair are asked, and what their circuits answer, prompt by prompt.
 
 A question knocks the same set K out of the model and of either circuit: K = ∅ (faithfulness), then
-every role and group of either rival (completeness). A set that one of them does not have at all is
-asked of it as well: the model without it is what both circuits have to follow.
+every role and group of either rival (completeness); `further` has the sets without a name. A set
+that one of them does not have at all is asked of it as well: the model without it is what both
+circuits have to follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from circuitspec.engine.runs import Floats, Readings, Run
 from circuitspec.hypothesis.expand import ablation_text
 from circuitspec.hypothesis.ordering import cut_key
 from circuitspec.hypothesis.records import AblateComplement, Ablation, Claim, CutSet, Element
+from circuitspec.judge.facts import Facts
 from circuitspec.language.nodes import ALL_POSITIONS
 
 
@@ -82,7 +84,7 @@ def _shared_sets(first: Context, second: Context) -> Iterator[Named]:
     by_elements: dict[frozenset[Element], list[tuple[int, str]]] = {}
     for number, context in enumerate((first, second)):
         for cut in _sets(context):
-            free = frozenset(e for e in cut.elements if not _is_kept(e, kept))
+            free = frozenset(e for e in cut.elements if not is_kept(e, kept))
             if free:
                 by_elements.setdefault(free, []).append((number, cut.name))
     names = [tuple(dict.fromkeys(name for _, name in held)) for held in by_elements.values()]
@@ -98,7 +100,8 @@ def _both(cut: CutSet) -> tuple[CutSet, CutSet]:
     return cut, cut
 
 
-def _is_kept(element: Element, kept: frozenset[Element]) -> bool:
+def is_kept(element: Element, kept: frozenset[Element]) -> bool:
+    """Whether a node is kept at a position, or at all of them."""
     return element in kept or Element(element.node, ALL_POSITIONS) in kept
 
 
@@ -118,14 +121,18 @@ class Answer:
     circuit: tuple[Readings, ...]
     model: tuple[Readings, ...]
     drawn: bool
+    rows: tuple[int, ...] | None = None
 
     def value(self, metric: str) -> Floats:
-        """m_i(C\\K): float64 [n]."""
-        return averaged(self.circuit, metric)
+        """m_i(C\\K) on the prompts that K is judged on: float64 [n]."""
+        return self._judged(averaged(self.circuit, metric))
 
     def target(self, metric: str) -> Floats:
-        """m_i(M\\K): float64 [n]."""
-        return averaged(self.model, metric)
+        """m_i(M\\K) on the prompts that K is judged on: float64 [n]."""
+        return self._judged(averaged(self.model, metric))
+
+    def _judged(self, values: Floats) -> Floats:
+        return values if self.rows is None else values[list(self.rows)]
 
     def series(self, measure: Measure, metric: str, *, per: Floats | None = None) -> Series:
         """How the circuit falls short, prompt by prompt.
@@ -135,15 +142,15 @@ class Answer:
         """
         if measure == "agreement":
             found = agreement(self.circuit, self.model[0], metric)
-            return Series(values=found.values, share=found.share, drawn=self.drawn)
+            return replace(found, values=self._judged(found.values), drawn=self.drawn)
         if measure == "miss":
             values = self.value(metric) - self.target(metric)
         else:
-            model = self.target(metric)
+            model = averaged(self.model, metric)
             each = [np.abs(run.metrics[metric] - model) for run in self.circuit]
-            values = np.mean(each, axis=0)
+            values = self._judged(np.mean(each, axis=0))
         if per is not None:
-            values = linearised(values, per)
+            values = linearised(values, self._judged(per))
         return Series(values=values, drawn=self.drawn)
 
 
@@ -170,7 +177,19 @@ def answer(question: Question, side: int, context: Context) -> Answer:
     """A rival's answer. Raises EngineError where it cannot be measured."""
     circuit, model = (context.evaluate(runs) for runs in _asked(question, side, context))
     whole = Claim(name="", refuted=False, ablation=question.ablation, intervention=None)
-    return Answer(circuit=tuple(circuit), model=tuple(model), drawn=rests_on_draws(whole, context))
+    return Answer(
+        circuit=tuple(circuit),
+        model=tuple(model),
+        drawn=rests_on_draws(whole, context),
+        rows=question.rows,
+    )
+
+
+def facts_for(question: Question, facts: Facts) -> Facts:
+    """The sample's design on the prompts that a question is judged on."""
+    if question.rows is None:
+        return facts
+    return replace(facts, strata=tuple(facts.strata[row] for row in question.rows))
 
 
 def measures(question: Question) -> Sequence[Measure]:

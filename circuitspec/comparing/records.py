@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from circuitspec.claims.measured import SetKind
+from circuitspec.hypothesis.ordering import edge_key, element_key
 from circuitspec.hypothesis.records import Ablation, CutSet, Edge, Element
 from circuitspec.judge.intervals import Interval
 from circuitspec.judge.records import HypothesisResult, SelfCheck
@@ -31,12 +33,24 @@ class Question:
     """What both rivals of a pair are asked: how far is C\\K from M\\K under an ablation?
 
     `cuts` is K for either rival, the same set where they explain the same model; None: K = ∅, which
-    is the question of faithfulness.
+    is the question of faithfulness. `kind` is how K was found, `rows` the evaluation prompts that
+    it is judged on: None, all of them, but for a K that others of them were searched for.
     """
 
     ablation: Ablation
     name: str = ""
     cuts: tuple[CutSet, CutSet] | None = None
+    kind: SetKind = "named"
+    rows: tuple[int, ...] | None = None
+
+    def parts(self, side: int = 0) -> tuple[str, ...]:
+        """What is in K for a rival, from the input up: nodes at positions, or by edges edges."""
+        if self.cuts is None:
+            return ()
+        cut = self.cuts[side]
+        if self.ablation.by == "edges" and not cut.elements:
+            return tuple(map(str, sorted(cut.edges, key=edge_key)))
+        return tuple(map(str, sorted(cut.elements, key=element_key)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

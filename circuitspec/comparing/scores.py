@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Series
 from circuitspec.comparing.differences import linearised, own
-from circuitspec.comparing.questions import answer, measurable
+from circuitspec.comparing.questions import answer, measurable, runs_of
 from circuitspec.comparing.records import Question, Score
 from circuitspec.comparing.sides import Side, Terms
-from circuitspec.engine.runs import EngineError, Floats
+from circuitspec.engine.runs import EngineError, Floats, Run
 from circuitspec.hypothesis.records import Ablation
 from circuitspec.judge.intervals import Interval
+
+
+def runs_of_scores(context: Context, ablations: Sequence[Ablation]) -> Iterator[Run]:
+    """Everything that a rival's scores need computed, as far as it can be."""
+    for ablation in ablations:
+        if measurable(ablation, context):
+            with suppress(EngineError):
+                yield from runs_of(Question(ablation=ablation), 0, context)
+                yield from context.circuit_runs(ablation, empty=True)
 
 
 def scores(side: Side, ablations: Sequence[Ablation], terms: Terms) -> Iterator[Score]:

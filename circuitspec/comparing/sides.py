@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from circuitspec.claims.context import Context
@@ -50,12 +51,14 @@ def model_of(side: Side) -> Readings:
     return side.context.evaluate([side.context.model_run()])[0]
 
 
-def compute_together(context: Context, runs: Sequence[Run]) -> None:
-    """All runs in one go, so that they share what they have in common.
+def compute_together(asked: Iterable[tuple[Context, Sequence[Run]]]) -> None:
+    """All runs of an engine in one go, so that they share what they have in common.
 
     Where one of them is refused they are computed as they are asked for, and it alone is missing.
     """
-    try:
-        context.evaluate(runs)
-    except EngineError:
-        return
+    by_engine: dict[int, tuple[Context, list[Run]]] = {}
+    for context, runs in asked:
+        by_engine.setdefault(id(context.engine), (context, []))[1].extend(runs)
+    for context, listed in by_engine.values():
+        with suppress(EngineError):
+            context.evaluate(listed)

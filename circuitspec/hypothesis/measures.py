@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,7 +42,9 @@ MEASURES: dict[str, Measure] = {
     "error": Measure(argument="metric", scale="nonnegative", needs=frozenset({"run"})),
     "kl": Measure(argument="metric", scale="nonnegative", needs=frozenset({"run"})),
     "accuracy": Measure(argument="metric", scale="share"),
-    "incompleteness": Measure(argument="metric", scale="any", needs=frozenset({"knockouts"})),
+    "incompleteness": Measure(
+        argument="metric", scale="nonnegative", needs=frozenset({"knockouts"})
+    ),
     "effect": Measure(argument="nodes and metric", scale="any", needs=frozenset({"ablation"})),
     "attention": Measure(argument="nodes", scale="share"),
     "dla": Measure(argument="nodes and metric", scale="any"),
@@ -66,9 +69,17 @@ class Doing:
     ablation: bool
 
 
-def scale_of(expression: Expr) -> Scale:
-    """The scale of a bare measure; `any` for metrics and for anything composed."""
+def scale_of(expression: Expr, metrics: Container[str] = ()) -> Scale:
+    """The scale of a bare measure; `any` for metrics and for anything composed.
+
+    Of an `effect` that names no nodes, the one of `each` claims, sizes are compared.
+    """
     match expression:
+        case syntax.Ref(name="effect"):
+            return "nonnegative"
+        case syntax.Call(function="effect", arguments=arguments):
+            named = all(isinstance(a, syntax.Ref) and a.name in metrics for a in arguments)
+            return "nonnegative" if named else "any"
         case syntax.Ref(name=name):
             measure = MEASURES.get(name.rpartition(".")[2])
         case syntax.Call(function=function):

@@ -162,6 +162,8 @@ class Product:
             for channel in missing
             for position in restricted(reads(place, channel), self.at, self.scope.info)
         )
+        if self.scope.info.nowhere((*lives, *wanted)):
+            return
         name, channels = self.receiver.name, channels_text(missing)
         others = [c for c in QKV if c not in missing and self._would_meet(c, list(lives))]
         hint = f"let `{self.sender.name}` live there (`@ {listed(wanted)}`)"
@@ -192,6 +194,8 @@ class Product:
             if fits(node, channel)
             for position in reads(place, channel)
         )
+        if self.scope.info.nowhere((*at, *read)):
+            return
         report.error(
             NOWHERE,
             f"`{self.receiver.name}{channels_text(self.channels)}` is not read at {listed(at)}",

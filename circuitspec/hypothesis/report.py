@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from circuitspec.language.diagnostics import Diagnostic, Label, Severity, Span
+from circuitspec.task.suggestions import MOST_GUESSED
 
 MANY = 12
 """Names listed in a hint; a longer list helps nobody."""
@@ -38,6 +39,8 @@ class Report:
 
     found: list[Diagnostic] = field(default_factory=list)
     _unknown: dict[str, int] = field(default_factory=dict)
+    _guessed: dict[tuple[str, tuple[str, ...]], str | None] = field(default_factory=dict)
+    _listed: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def error(
         self,
@@ -74,7 +77,7 @@ class Report:
         and not one for everything that hangs on it.
         """
         candidates = tuple(candidates)
-        meant = closest(name, candidates)
+        meant = self._guess(name, candidates)
         first = self._unknown.get(name)
         if first is not None:
             known = self.found[first]
@@ -84,7 +87,21 @@ class Report:
                 self.found[first] = replace(known, labels=(*known.labels, again))
             return meant
         self._unknown[name] = len(self.found)
-        exists = f"there are: {listing(candidates)}" if candidates else f"there is no {kind} here"
+        exists = (
+            f"there are: {self._listing(candidates)}" if candidates else f"there is no {kind} here"
+        )
         hint = f"did you mean `{meant}`? {exists}" if meant is not None else exists
         self.error(code, f"`{name}` is not a {kind}", span, hint=hint)
         return meant
+
+    def _guess(self, name: str, candidates: tuple[str, ...]) -> str | None:
+        if (name, candidates) not in self._guessed:
+            if len(self._guessed) >= MOST_GUESSED:
+                return None
+            self._guessed[name, candidates] = closest(name, candidates)
+        return self._guessed[name, candidates]
+
+    def _listing(self, candidates: tuple[str, ...]) -> str:
+        if candidates not in self._listed:
+            self._listed[candidates] = listing(candidates)
+        return self._listed[candidates]

@@ -7,7 +7,7 @@ answers about distances are bounds ("at least one token between") or None where 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -67,6 +67,15 @@ class TaskInfo:
         """Every label a position may use, in the order of the text."""
         standing = dict.fromkeys(label for t in self.templates for label in t.labels)
         return (*standing, *self.declared, "END", "BOS", EVERYWHERE)
+
+    @property
+    def places_known(self) -> bool:
+        """Whether `places` are all that there are: a file's columns have not been read."""
+        return self.known and not self.from_file and bool(self.templates)
+
+    def nowhere(self, positions: Iterable[Position]) -> bool:
+        """Whether one of the positions has a label that no place bears, which is told by itself."""
+        return self.places_known and any(p.label not in self.places for p in positions)
 
     def stands_in(self, label: str, template: TemplateText) -> bool:
         """Whether a label has a place in prompts of the template."""

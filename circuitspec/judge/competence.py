@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from circuitspec.judge.facts import Facts, interval_of
 from circuitspec.task.records import TaskData
 
 LEVEL = 95.0
+RIGHT_AT_LEAST = 0.5
+"""Accuracy below which every output says so."""
 
 
 def competence(context: Context, cap: int | None = None) -> tuple[Mapping[str, Any], Facts]:
@@ -56,7 +58,22 @@ def competence(context: Context, cap: int | None = None) -> tuple[Mapping[str, A
                 "interval": None if right.exact else [right.low, right.high],
             }
         found["metrics"][name] = entry
+    found["notes"] = list(mostly_wrong(found))
     return found, replace(facts, competent=competent)
+
+
+def mostly_wrong(found: Mapping[str, Any]) -> Iterator[str]:
+    """A note for each metric whose right answer is the model's top token in under half of prompts.
+
+    It is no verdict: a mean that is clearly not 0 can be explained whichever token wins.
+    """
+    for name, entry in found["metrics"].items():
+        share = entry.get("accuracy", {}).get("mean", 1.0)
+        if share < RIGHT_AT_LEAST:
+            yield (
+                f"{name}: the model's top token is the right answer in only {share:.0%} of "
+                "prompts, so what is explained is mostly no success at the task"
+            )
 
 
 def backwards(task: TaskData, found: Mapping[str, Any]) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ def _result(
     row = _turning(ruling, ruling.decided_by)
     at = names.index(row.name)
     limits: float | tuple[float, float] = (
-        (-threshold, threshold) if constant else _end(row, threshold)
+        (0.0 - threshold, threshold) if constant else _end(row, threshold)
     )
     close = any(rules.close_call(r.interval, threshold, -threshold) for r in ruling.rows)
     result = RequirementResult(

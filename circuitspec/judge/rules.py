@@ -190,8 +190,9 @@ def n_to_settle(interval: Interval, *thresholds: float, power: float = 0.8) -> i
     ((z_α + z_power) sd / d)², d the estimate's distance to the nearest threshold; where the
     interval reaches further than the normal one of that sd, its own reach is scaled by √n instead.
     Taken as true are the estimate, the spread, and that more prompts look like these. `None`
-    where the estimate sits on the threshold or the spread is unknown or zero; never less than
-    n + 1.
+    where the estimate sits on the threshold, where the spread is unknown or zero, and where the
+    data do not bound an end that has to clear a threshold: how fast it would come nearer is not
+    known. Never less than n + 1.
     """
     distance = min((abs(interval.estimate - t) for t in thresholds), default=0.0)
     if interval.exact or interval.zero_variance or not isfinite(distance) or distance == 0.0:
@@ -201,6 +202,9 @@ def n_to_settle(interval: Interval, *thresholds: float, power: float = 0.8) -> i
     more = 1.0 + normal.inv_cdf(power) / z
     nearest = min(thresholds, key=lambda t: abs(interval.estimate - t))
     end = interval.high if nearest > interval.estimate else interval.low
+    ends = (interval.low, interval.high) if len(set(thresholds)) > 1 else (end,)
+    if not all(map(isfinite, ends)):
+        return None
     reach = abs(end - interval.estimate) * interval.n**0.5
     spread = max((s for s in (z * interval.sd, reach) if isfinite(s)), default=0.0)
     if spread == 0.0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span
 from circuitspec.model import hooked, hub
 from circuitspec.model.architectures import Reading
 from circuitspec.model.extract import extract
+from circuitspec.model.pinned import content_hash, demand
 from circuitspec.model.problems import (
     BAD_CONFIG,
     DAMAGED_WEIGHTS,
@@ -29,7 +29,6 @@ from circuitspec.model.problems import (
     NO_WEIGHTS,
     UNUSED_WEIGHTS,
     WEIGHTS_DO_NOT_FIT,
-    WRONG_REVISION,
     ModelError,
     warning,
 )
@@ -129,13 +128,8 @@ def _from_directory(
         files = _weight_files(directory)
         _could_hold(files, reading.shape)
         bridge, reading, found = _boot(str(directory), source.name, None, True, span)
-    actual = _content_hash([directory / "config.json", *files])
-    if revision is not None and revision != actual:
-        raise ModelError(
-            WRONG_REVISION,
-            f"{source.name!r} is {actual}, and the spec was written for {revision}",
-            "its config or weights changed; a packaged model or a directory is pinned by that hash",
-        )
+    actual = content_hash([directory / "config.json", *files])
+    demand(source, revision, actual)
     return _finish(source, actual, bridge, reading, directory_files(directory), found, span)
 
 
@@ -304,13 +298,6 @@ def _could_hold(files: list[Path], shape: ModelShape) -> None:
             f"{size:,} bytes",
             "check n_layers and the sizes in config.json",
         )
-
-
-def _content_hash(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 @contextmanager

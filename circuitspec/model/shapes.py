@@ -7,6 +7,7 @@ from pathlib import Path
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span
 from circuitspec.model.hub import cached_file
+from circuitspec.model.pinned import demand_light
 from circuitspec.model.problems import SHAPE_UNKNOWN, ModelError, warning
 from circuitspec.model.source import find, parse_config, read_config, understand
 
@@ -25,6 +26,7 @@ def shape_of(
     try:
         source = find(reference, base_dir)
         if source.path is not None:
+            demand_light(source, revision)
             return understand(read_config(source.path), reference).shape, ()
         file = cached_file(source.name, "config.json", revision)
         if file is not None:

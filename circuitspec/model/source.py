@@ -59,6 +59,13 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
     Relative paths start at `base_dir`, the directory of the spec file (default: the current one).
     Nothing is fetched; a Hub name is only recognised. Raises ModelError M001 or M002.
     """
+    if not reference:
+        raise ModelError(
+            NO_SUCH_MODEL,
+            "the model has no name",
+            f"write a directory, the name of a packaged model ({', '.join(zoo())}) or a name on"
+            " huggingface.co",
+        )
     if reference in zoo():
         path = Path(__file__).parent / "zoo" / reference
         return Source(kind="zoo", name=reference, path=path)
@@ -67,10 +74,10 @@ def find(reference: str, base_dir: Path | None = None) -> Source:
         is_directory, exists = path.is_dir(), path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # names that no file system takes
         raise ModelError(NO_SUCH_MODEL, f"{reference!r} cannot be a path: {error}") from error
-    if reference and is_directory:
+    if is_directory:
         hooked = is_hooked(read_config(path))
         return Source(kind="hooked" if hooked else "directory", name=reference, path=path)
-    if exists and reference:
+    if exists:
         raise ModelError(
             NO_SUCH_MODEL,
             f"{reference!r} is a file",

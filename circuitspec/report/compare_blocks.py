@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from circuitspec.hypothesis.expand import ablation_text
 from circuitspec.report.numbers import decimals_for, fixed, level_text, short
-from circuitspec.report.rows import SIGNS, count, labelled, model_line, row_of
+from circuitspec.report.rows import SIGNS, competence_notes, count, labelled, model_line, row_of
 
 if TYPE_CHECKING:
     from circuitspec.comparing.records import Comparison, Difference, Pair, Score
@@ -51,6 +51,8 @@ Block = Heading | Paragraph | Items | Table
 MOST_LISTED = 8
 """Nodes or edges that are listed by name; JSON has all of them."""
 MOST_MOVES = 10
+MOST_SETS = 6
+"""Drawn and searched sets that have a row of their own, the most telling first."""
 
 
 def blocks(result: Comparison) -> Iterator[Block]:
@@ -87,6 +89,8 @@ def _side_by_side(result: Comparison) -> Iterator[Block]:
             scores = [next((s for s in each if s.metric == metric), None) for each in by_rival]
             rows += _score_rows(metric, scores)
     yield Table(head=("", *names), rows=tuple(rows))
+    for note in dict.fromkeys(n for r in results for n in competence_notes(r.competence)):
+        yield Paragraph(text=note, strong=True)
     claims = tuple(_claims(result))
     if claims:
         yield Heading(text="claims")
@@ -145,6 +149,7 @@ def _pair(pair: Pair, result: Comparison) -> Iterator[Block]:
                 for c in pair.claims
             ),
         )
+    yield from _unnamed(pair)
     yield from _apart(pair)
     yield from _decides(pair)
     yield from _prompts(pair)
@@ -157,21 +162,46 @@ def _differences(pair: Pair) -> Iterator[tuple[str, ...]]:
     called = {"first": pair.first, "second": pair.second, "same": "the same", "undecided": "–"}
     for ablation in dict.fromkeys(d.question.ablation for d in pair.differences):
         yield f"{ablation_text(ablation)}:", "", "", "", ""
-        for difference in pair.differences:
-            if difference.question.ablation != ablation:
-                continue
+        asked = [d for d in pair.differences if d.question.ablation == ablation]
+        nameless = [d for d in asked if d.question.kind != "named"]
+        telling = sorted(nameless, key=lambda d: (d.called == "undecided", -abs(d.family.estimate)))
+        for difference in (
+            *(d for d in asked if d.question.kind == "named"),
+            *telling[:MOST_SETS],
+        ):
             yield (
                 f"  {_measure(difference, pair)}",
                 *(short(v.estimate, 3) for v in difference.values),
                 _measured(difference.nearer),
                 called[difference.called],
             )
+        for outcome, name in called.items():
+            number = sum(d.called == outcome for d in telling[MOST_SETS:])
+            if number:
+                yield f"  {count(number, 'more set')} without a name", "", "", "", name
         for worst in pair.worst:
             if worst.ablation == ablation:
                 misses = (short(miss.estimate, 3) for miss in worst.misses)
                 name = "  largest miss" if _one_metric(pair) else f"  largest {worst.metric} miss"
                 yield name, *misses, "", called[worst.called]
                 yield "    when what is out is", *(each or "nothing" for each in worst.sets), "", ""
+
+
+def _unnamed(pair: Pair) -> Iterator[Block]:
+    """What is in the drawn and searched sets that the reading or the tables name."""
+    shown = [pair.deciding.question] if pair.deciding is not None else []
+    largest = {(worst.ablation, name) for worst in pair.worst for name in worst.sets}
+    shown += [
+        d.question for d in pair.differences if (d.question.ablation, d.question.name) in largest
+    ]
+    found = tuple(
+        f"{question.name}: {_listed(question.parts(), question.ablation.by.removesuffix('s'))}"
+        for question in dict.fromkeys(shown)
+        if question.kind != "named"
+    )
+    if found:
+        yield Heading(text="what is in the sets without a name")
+        yield Items(items=found)
 
 
 def _measure(difference: Difference, pair: Pair) -> str:

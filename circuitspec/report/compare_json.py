@@ -8,7 +8,7 @@ from circuitspec.hypothesis.expand import ablation_text
 from circuitspec.report.json import Json, hypothesis_document, plain, self_check_document
 
 if TYPE_CHECKING:
-    from circuitspec.comparing.records import Comparison, Difference, Pair, Rival, Score
+    from circuitspec.comparing.records import Comparison, Difference, Pair, Question, Rival, Score
     from circuitspec.judge.intervals import Interval
 
 
@@ -123,6 +123,7 @@ def _difference(difference: Difference) -> Json:
     return {
         "ablation": ablation_text(difference.question.ablation),
         "without": difference.question.name or None,
+        **_set(difference.question),
         "metric": difference.metric,
         "measure": difference.measure,
         "values": [_interval(value) for value in difference.values],
@@ -131,6 +132,14 @@ def _difference(difference: Difference) -> Json:
         "margin": difference.margin,
         "called": difference.called,
     }
+
+
+def _set(question: Question) -> Json:
+    """How K was found, what is in it, and the prompts that judge it where not all of them do."""
+    if question.cuts is None:
+        return {}
+    found: Json = {"kind": question.kind, "parts": [question.parts(side) for side in (0, 1)]}
+    return found if question.rows is None else {**found, "prompts": question.rows}
 
 
 def _interval(interval: Interval) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult
 from circuitspec.language.diagnostics import Diagnostic, Severity, Span
 from circuitspec.report import markdown
-from circuitspec.report.rows import SIGNS, headline, labelled, numbers_of, row_of
+from circuitspec.report.rows import SIGNS, competence_notes, headline, labelled, numbers_of, row_of
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
@@ -20,10 +20,13 @@ def render(result: RunResult, *, places: Places | None = None) -> str:
     """One annotation a claim that does not hold, at its line where `places` knows it.
 
     Refuted claims are errors; inconclusive and invalid ones are warnings (the run fails, too, by
-    its exit code 3). A last notice has the totals.
+    its exit code 3), as is a model that mostly fails at its task. A last notice has the totals.
     """
     out = []
     for hypothesis in result.hypotheses:
+        for note in competence_notes(hypothesis.competence):
+            title = f"{hypothesis.name}: competence"
+            out.append(_command("warning", {"file": hypothesis.file, "title": title}, note))
         for claim in hypothesis.claims:
             if claim.verdict != "holds":
                 out.append(

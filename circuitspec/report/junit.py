@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult, SelfCheck
 from circuitspec.language.diagnostics import Diagnostic, Severity
-from circuitspec.report.rows import labelled, numbers_of, reason_for, row_of
+from circuitspec.report.rows import competence_notes, labelled, numbers_of, reason_for, row_of
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KIND = {"refuted": "failure", "inconclusive": "failure", "invalid": "error"}
@@ -45,7 +45,7 @@ def render_diagnostics(diagnostics: Sequence[Diagnostic]) -> str:
 
 def _suite(suites: ET.Element, hypothesis: HypothesisResult, result: RunResult) -> None:
     suite = ET.SubElement(suites, "testsuite", {"name": _clean(hypothesis.name)})
-    model = hypothesis.model
+    model, notes = hypothesis.model, competence_notes(hypothesis.competence)
     _properties(
         suite,
         {
@@ -58,6 +58,7 @@ def _suite(suites: ET.Element, hypothesis: HypothesisResult, result: RunResult) 
             "seed": str(result.seed),
             "n_nodes": str(hypothesis.n_nodes),
             "n_edges": str(hypothesis.n_edges),
+            **({"competence": "; ".join(notes)} if notes else {}),
         },
     )
     for claim in hypothesis.claims:

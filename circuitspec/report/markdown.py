@@ -12,6 +12,7 @@ from circuitspec.report.rows import (
     Row,
     circuit_parts,
     claim_tag,
+    competence_notes,
     competence_parts,
     count,
     headline,
@@ -46,6 +47,8 @@ def _hypothesis(hypothesis: HypothesisResult, level: float | None) -> Iterator[s
     if hypothesis.file:
         facts.insert(0, hypothesis.file)
     yield escape("; ".join(facts))
+    for note in competence_notes(hypothesis.competence):
+        yield f"**{escape(note)}**"
     yield "\n".join(_table(hypothesis, level)) if hypothesis.claims else "No claims."
     reasons = [line for claim in hypothesis.claims for line in _reasons(claim)]
     if reasons:

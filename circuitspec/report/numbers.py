@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from circuitspec.judge.records import RequirementResult
 
 MOST_DECIMALS = 6
+MOST_WRITTEN_OUT = 1e15
+"""A threshold as large as this is written with its power of ten."""
 CRUDE = 3.5
 """First digits of a half-width up to which a second one is printed (the Particle Data Group's)."""
 
@@ -83,11 +85,16 @@ def _reads_true(values: list[float], limits: list[float], decimals: int) -> bool
 
 
 def _limit_digits(value: float, decimals: int) -> str:
-    """A threshold as its author wrote it where that is short, otherwise rounded like the rest."""
-    written = repr(value)
+    """A threshold as its author wrote it where that is short, otherwise rounded like the rest.
+
+    One that is not 0 is never rounded to it.
+    """
+    written = repr(value + 0.0)  # of -0.0 the plain one
     if "e" not in written and len(written.partition(".")[2]) <= decimals:
         return written.removesuffix(".0")
-    return f"{value:.{decimals}f}"
+    rounded = f"{value:.{decimals}f}"
+    far = abs(value) >= MOST_WRITTEN_OUT or (value != 0 and float(rounded) == 0)
+    return f"{value:.3g}" if far else rounded
 
 
 def limit(value: float, decimals: int) -> str:

@@ -170,6 +170,11 @@ def competence_parts(competence: Mapping[str, Any]) -> list[str]:
     return parts
 
 
+def competence_notes(competence: Mapping[str, Any]) -> list[str]:
+    """What must be known of how the model does its task, to be said wherever a verdict is."""
+    return [f"{SIGNS['invalid']} {note}" for note in competence.get("notes", ())]
+
+
 def _measured(value: Mapping[str, Any]) -> str:
     interval = value["interval"]
     bounds = (float(interval[0]), float(interval[1])) if interval is not None else None

@@ -27,6 +27,7 @@ from circuitspec.report.rows import (
     Row,
     circuit_parts,
     claim_tag,
+    competence_notes,
     competence_parts,
     headline,
     levels_of,
@@ -139,6 +140,8 @@ def _facts(hypothesis: HypothesisResult) -> Iterator[tuple[str, str, str]]:
     parts = competence_parts(hypothesis.competence)
     if parts:
         yield "competence", "; ".join(parts), ""
+    for note in competence_notes(hypothesis.competence):
+        yield "", note, f"bold {STYLES['invalid']}"
 
 
 def _self_checks(checks: tuple[SelfCheck, ...]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Span
+from circuitspec.language.diagnostics import NO_SPAN, Diagnostic, Label, Span
 from circuitspec.task.functions import ExpressionError
 from circuitspec.task.suggestions import listing
 
@@ -20,6 +20,24 @@ class _Gathered:
     span: Span
     hint: str
     words: dict[str, None] = field(default_factory=dict)
+    places: dict[str, Span] = field(default_factory=dict)
+
+    def diagnostic(self) -> Diagnostic:
+        """All of it in one message, at the first place; the others are labelled."""
+        message = self.message
+        if self.words:
+            message = message.replace("{words}", listing(self.words))
+        if self.places:
+            plural = "s" if len(self.places) > 1 else ""
+            message = message.replace("{places}", f"template{plural} {listing(self.places)}")
+        others = (span for span in dict.fromkeys(self.places.values()) if span != self.span)
+        return Diagnostic(
+            code=self.code,
+            message=message,
+            span=self.span,
+            hint=self.hint,
+            labels=tuple(Label(span=span, message="and here") for span in others),
+        )
 
 
 @dataclass(slots=True)
@@ -29,11 +47,21 @@ class Findings:
     found: dict[tuple[str, str], _Gathered] = field(default_factory=dict)
 
     def add(
-        self, code: str, subject: str, message: str, span: Span, hint: str, *words: str
+        self,
+        code: str,
+        subject: str,
+        message: str,
+        span: Span,
+        hint: str,
+        *words: str,
+        template: str | None = None,
     ) -> None:
-        """A mistake about `subject`; `words` join those of earlier ones, in place of `{words}`."""
+        """A mistake about `subject`; `words` join those of earlier ones, in place of `{words}`,
+        and templates in place of `{places}`."""
         entry = self.found.setdefault((code, subject), _Gathered(code, message, span, hint))
         entry.words.update(dict.fromkeys(words))
+        if template is not None:
+            entry.places.setdefault(template, span)
 
     def fault(self, fault: ExpressionError, span: Span, hint: str) -> None:
         """A fault of an expression; its own span and hint where it has them."""
@@ -49,12 +77,4 @@ class Findings:
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What was found, in the order in which it was met."""
-        return tuple(
-            Diagnostic(
-                code=g.code,
-                message=g.message.replace("{words}", listing(g.words)) if g.words else g.message,
-                span=g.span,
-                hint=g.hint,
-            )
-            for g in self.found.values()
-        )
+        return tuple(each.diagnostic() for each in self.found.values())

@@ -83,8 +83,9 @@ class WordFit:
         if label is None:
             piece = next((p for p in template.pieces if not p.is_label and word in p.text), None)
             span = piece.span if piece is not None else template.span
-            message = f"{{words}} in template `{template.name}`: {what}"
-            self.findings.add(code, f"template {template.name}", message, span, hint, word)
+            message = f"{{words}} in {{places}}: {what}"
+            # One word in the texts of many templates is one mistake.
+            self.findings.add(code, "templates", message, span, hint, word, template=template.name)
         else:
             span = self._slot_span(label, word)
             message = f"{{words}} for slot `{label}`: {what}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from circuitspec.task.functions import (
 )
 from circuitspec.task.promptfile import read_rows
 from circuitspec.task.resolved import Group, ResolvedTask, Row
-from circuitspec.task.suggestions import did_you_mean
+from circuitspec.task.suggestions import MOST_GUESSED, did_you_mean
 from circuitspec.task.templates import TemplateText, parse_template
 from circuitspec.task.words import Unreadable, built_in, built_in_names, parse_words, read_beside
 
@@ -52,6 +52,14 @@ class _Draft:
     computed: dict[str, syntax.Expr] = field(default_factory=dict)
     constraints: dict[str, Mapping[str, Span]] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Word lists that there are not, and which of the diagnostics says so."""
+
+    def again(self, number: int, span: Span) -> None:
+        """Another place of a mistake that has been told."""
+        told = self.diagnostics[number]
+        label = Label(span=span, message="and here")
+        self.diagnostics[number] = replace(told, labels=(*told.labels, label))
 
     def say(
         self,
@@ -328,7 +336,14 @@ def _group(
 def _listed(draft: _Draft, source: syntax.Ref) -> tuple[str, ...]:
     if source.name in draft.lists:
         return draft.lists[source.name]
-    known = (*draft.lists, *built_in_names(), *draft.constraints)
+    told = draft.unknown.get(source.name)
+    if told is not None:
+        draft.again(told, source.span)
+        return ()
+    draft.unknown[source.name] = len(draft.diagnostics)
+    known: tuple[str, ...] = ()
+    if len(draft.unknown) <= MOST_GUESSED:
+        known = (*draft.lists, *built_in_names(), *draft.constraints)
     otherwise = f"built in are {', '.join(f'`{n}`' for n in built_in_names())}; or write the words"
     draft.say(
         "T009",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MOST_GUESSED = 50
+"""Unknown names of a file for which the nearest known one is sought. Seeking compares each with all
+that there are; whoever has more of them has lost a declaration, and not misspelt a name."""
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like a name, or None where none is near."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuitspec.judge.competence import backwards
+from circuitspec.judge.competence import backwards, mostly_wrong
 from tests.claims.by_hand import GAINS, MODEL, hand_world
 
 WHOLE = "role adders = a0.h0, a0.h1 @ END  role remover = a0.h2 @ END"
@@ -158,6 +158,17 @@ def test_every_set_and_element_is_listed_under_its_claim() -> None:
     listed = effects.removeprefix("effect, the weakest first: ").split(", ")
     assert listed[0] == "a0.h3 +0"
     assert len(listed) == 4
+
+
+def test_a_model_that_is_mostly_wrong_is_said_to_be() -> None:
+    """By the share of right answers alone: its mean may be as far from 0 as it likes."""
+    found = {"metrics": {"logit_diff": {"mean": 2.0, "interval": [1.5, 2.5]}}}
+    assert list(mostly_wrong(found)) == []  # nothing says which answer is right
+    for share, told in ((0.2, 1), (0.5, 0), (0.99, 0)):
+        found["metrics"]["logit_diff"]["accuracy"] = {"mean": share, "interval": [0.0, 1.0]}
+        notes = list(mostly_wrong(found))
+        assert len(notes) == told
+        assert all("right answer in only 20% of prompts" in note for note in notes)
 
 
 def test_a_model_that_does_its_task_backwards_is_said_to() -> None:

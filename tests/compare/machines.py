@@ -52,10 +52,19 @@ task copy {{
 """
 
 
-def hypothesis(name: str, roles: Iterable[tuple[str, str]], by: str = "nodes") -> str:
-    """A hypothesis: each role's name and heads, and one claim of faithfulness."""
+def hypothesis(
+    name: str, roles: Iterable[tuple[str, str]], by: str = "nodes", knockouts: str = ""
+) -> str:
+    """A hypothesis: each role's name and heads, claims of faithfulness and completeness."""
     listed = [(role, heads) for role, heads in roles]
     lines = [f"  role {role} = {heads} @ END attends A" for role, heads in listed]
+    complete = (
+        "  expect complete {",
+        f"    ablate by {by} with mean from swapped over template",
+        f"    knockouts {knockouts}",
+        "    require incompleteness <= 20% * model.logit_diff ci 95",
+        "  }",
+    )
     names = ", ".join(role for role, _ in listed)
     return "\n".join(
         [
@@ -69,6 +78,7 @@ def hypothesis(name: str, roles: Iterable[tuple[str, str]], by: str = "nodes") -
             f"    ablate complement by {by} with mean from swapped over template",
             "    require logit_diff within 20% of model.logit_diff ci 95",
             "  }",
+            *(complete if knockouts else ()),
             "}",
             "",
         ]

@@ -48,6 +48,40 @@ def test_with_expect_better_the_comparison_counts(
     assert done.exit_code == code, done.output
 
 
+def test_the_same_circuit_is_not_a_failure_but_not_a_success(spec: Path) -> None:
+    """Nobody is better: with `--expect-better` undecided, without it what the claims are."""
+    text = spec.read_text("utf-8")
+    twin = spec.with_name("twin.circuit")
+    twin.write_text(text, encoding="utf-8")
+    pair = (f"{spec}::full", f"{twin}::full")
+    assert run(*pair).exit_code == 0
+    done = run(*pair, "--expect-better")
+    assert done.exit_code == 3
+    assert "rivals::full and twin::full are the same circuit" in " ".join(done.output.split())
+
+
+def test_prompts_of_their_own_leave_nothing_to_compare(spec: Path) -> None:
+    text = spec.read_text("utf-8").replace("seed 0", "seed 1")
+    other = spec.with_name("other.circuit")
+    other.write_text(text, encoding="utf-8")
+    done = run(f"{spec}::full", f"{other}::naive", "--expect-better", "--format", "json")
+    assert done.exit_code == 3
+    (pair,) = json.loads(done.output)["pairs"]
+    assert (pair["outcome"], pair["differences"]) == ("unpaired", [])
+
+
+def test_an_undecided_claim_is_3_as_it_is_of_verify(spec: Path) -> None:
+    """A claim that no prompts can judge is invalid, whatever the comparison says."""
+    text = spec.read_text("utf-8").replace("within 20% of", ">= 100% *")
+    close = spec.with_name("close.circuit")
+    close.write_text(text, encoding="utf-8")
+    done = run(f"{close}::full", f"{close}::naive", "--format", "json")
+    verdicts = {rival["result"]["verdict"] for rival in json.loads(done.output)["rivals"]}
+    assert verdicts & {"inconclusive", "invalid"}
+    assert "refuted" not in verdicts
+    assert done.exit_code == 3
+
+
 def test_the_margin_decides_what_matters(spec: Path) -> None:
     """Half of the model's metric is more than any of these circuits miss by."""
     done = run(f"{spec}::full", f"{spec}::naive", "--margin", 80, "--expect-better")

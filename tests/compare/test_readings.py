@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from circuitspec.comparing.compare import compare
 from circuitspec.comparing.records import Comparison, Pair
+from circuitspec.engine.engine import Engine
+from circuitspec.engine.runs import Run
 from circuitspec.report import compare as terminal
 from circuitspec.report import compare_json, compare_markdown
 from circuitspec.report.json import dumps
@@ -98,6 +101,69 @@ def test_identical_hypotheses_are_not_distinguishable(tmp_path: Path) -> None:
     assert pair.apart.one_circuit
     assert pair.deciding is None
     assert pair.moves == ()
+
+
+def test_identical_hypotheses_stay_so_by_whatever_sets(tmp_path: Path) -> None:
+    """In two files, under one name: no set without a name finds a difference that is not there."""
+    stated = hypothesis("same", ALL, knockouts="random 8, greedy 2x2x3")
+    first = write(tmp_path, machine(), stated)
+    second = write(tmp_path, machine(), hypothesis("same", ALL), name="others")
+    result = compared(first, second)
+    pair = only(result)
+    assert (pair.first, pair.second) == ("rivals::same", "others::same")
+    assert pair.outcome == "undecided"
+    assert "are the same circuit" in pair.reading[0]
+    assert {d.question.kind for d in pair.differences} == {"named", "random"}  # all that there is
+    assert {d.nearer.estimate for d in pair.differences} == {0.0}
+
+
+def test_the_first_is_set_against_each_of_several(tmp_path: Path) -> None:
+    """In one file; each pair reads as it does alone."""
+    spec = write(
+        tmp_path,
+        machine(),
+        hypothesis("full", ALL),
+        hypothesis("naive", NAIVE),
+        hypothesis("again", ALL),
+        hypothesis("wrong", (("copier", "a0.h2"),), by="edges"),
+    )
+    result = compared(spec)
+    assert [rival.name for rival in result.rivals] == ["full", "naive", "again", "wrong"]
+    assert [(p.first, p.second, p.outcome) for p in result.pairs] == [
+        ("full", "naive", "first"),
+        ("full", "again", "undecided"),
+        ("full", "wrong", "first"),
+    ]
+    assert result.reading == tuple(pair.reading[0] for pair in result.pairs)
+    text = terminal.render(result, width=100)
+    assert text.lstrip().startswith("full against naive, again, wrong")
+    document = json.loads(dumps(compare_json.document(result)))
+    assert [pair["second"] for pair in document["pairs"]] == ["naive", "again", "wrong"]
+    assert compare_markdown.render(result).count("\n\n## full against") == 3
+
+
+def test_all_that_is_known_beforehand_is_one_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rivals with claims, scores and questions: nothing of theirs is left for a second go."""
+    fresh: list[int] = []
+    computed = Engine._compute_together
+
+    def counted(engine: Engine, runs: Sequence[Run]) -> None:
+        fresh.append(len(runs))
+        computed(engine, runs)
+
+    monkeypatch.setattr(Engine, "_compute_together", counted)
+    for module in ("verification", "comparing.compare"):  # self-checks run what they check again
+        monkeypatch.setattr(f"circuitspec.{module}.run_self_checks", lambda *_: ())
+    both = (
+        hypothesis("full", ALL, knockouts="roles, random 6"),
+        hypothesis("again", ALL, knockouts="roles, random 6"),
+    )
+    compared(write(tmp_path, machine(), *both))
+    plain, plan, *others = [count for count in fresh if count]
+    assert (plain, others) == (1, []), fresh
+    assert plan >= 15
 
 
 def test_rivals_of_different_granularity_share_no_part(tmp_path: Path) -> None:

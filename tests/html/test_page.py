@@ -57,7 +57,7 @@ hypothesis small {
   }
   expect minimal under nodes {
     each role
-    require effect >= 0 ci 95
+    require effect >= 0.001 ci 95
   }
 }
 """

@@ -25,7 +25,7 @@ TASK = """\
     slot place from "store", "park" one_token
     metric logit_diff = logit(IO) - logit(S1)
     baseline abc = resample(IO, S1, S2)
-    sample evaluation 100, reference 100, seed 0
+    sample evaluation 100, reference 100, pool 100, seed 0
     bos no
   }
 """

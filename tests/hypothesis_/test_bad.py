@@ -720,9 +720,9 @@ CASES = [
     ),
     Bad(
         code="H055",
-        old="sample evaluation 100, reference 100, seed 0",
-        new="sample evaluation 100, seed 0",
-        at="sample evaluation 100, seed 0",
+        old="sample evaluation 100, reference 100, pool 100, seed 0",
+        new="sample evaluation 100, pool 100, seed 0",
+        at="sample evaluation 100, pool 100, seed 0",
         says="draws no reference prompts",
     ),
 ]
@@ -786,7 +786,7 @@ def test_every_mistake_of_a_file_is_reported_and_none_hides_another() -> None:
         ("S2 attends S1", "S2 attends S1, S2+2", "H041"),
         ("knockouts groups, roles", "knockouts groups, roles, random 0", "H053"),
         ("incompleteness <= 1 ci 95", "incompleteness <= 1", "H025"),
-        ("reference 100, seed 0", "seed 0", "H055"),
+        ("reference 100, pool 100, seed 0", "pool 100, seed 0", "H055"),
         ("open a1.h5", 'open a2.h1 @ END "why"\n  open a1.h5', "H045"),
     )
     text = GOOD

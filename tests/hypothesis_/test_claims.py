@@ -195,7 +195,7 @@ def test_requirements_keep_their_text_and_numbers() -> None:
 
 
 def test_the_whole_population_needs_no_confidence() -> None:
-    text = GOOD.replace("sample evaluation 100, reference 100, seed 0", "sample all")
+    text = GOOD.replace("sample evaluation 100, reference 100, pool 100, seed 0", "sample all")
     text = text.replace(" ci 95", "").replace("mean from abc over template", "zero")
     assert [d.code for d in findings(text)] == []
 

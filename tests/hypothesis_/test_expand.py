@@ -15,7 +15,7 @@ task t
 task baseline abc = resample(IO, S1, S2)
 task bos no
 task metric logit_diff = logit(IO) - logit(S1)
-task sample evaluation 100, reference 100, seed 0
+task sample evaluation 100, reference 100, pool 100, seed 0
 task slot IO, S1 from names.english distinct one_token
 task slot S2 from S1
 task slot place from "store", "park" one_token

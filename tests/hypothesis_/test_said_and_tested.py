@@ -16,7 +16,7 @@ hypothesis h {{
     slot S2 from S1
     metric logit_diff = logit(IO) - logit(S1)
     baseline abc = resample(IO, S1, S2)
-    sample evaluation 100, reference 100, seed 0
+    sample evaluation 100, reference 100, pool 100, seed 0
     bos no
   }}
   role mover = a9.h9 @ END attends IO carries token(IO)
@@ -38,6 +38,10 @@ def test_what_no_claim_tests_is_noted() -> None:
     assert said(PATCH) == [("H058", "IO"), ("H058", "token(IO)")]
     assert said(EDGES + PATCH) == [("H058", "token(IO)")]
     assert said("") == []  # a draft
+
+
+NOTHING_MEETS = {"logit_diff >= 1000 ci 95"}
+"""Fine to claim, absurd to refute."""
 
 
 @pytest.mark.parametrize("over", ["", "mover"])
@@ -88,7 +92,76 @@ def test_what_next_to_nothing_would_miss(requirement: str, warned: str | None) -
     found = [text for code, text in said(claim) if code == "H057"]
     assert found == ([] if warned is None else [warned])
     refuted = [c for c, _ in said(claim.replace("expect d", "expect refuted d"))]
-    assert ("H057" in refuted) == (warned in ("50%", "50"))
+    assert ("H057" in refuted) == (warned in ("50%", "50") or requirement in NOTHING_MEETS)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "code", "says"),
+    [
+        ("agreement + 1 >= 1", "H052", "`agreement >= 0` always holds"),
+        ("1 <= 1 + 2 * agreement", "H052", "`agreement >= 0` always holds"),
+        ("0 - agreement > 0", "H052", "`agreement < 0` can never hold"),
+        ("2 * agreement >= 3", "H052", "lies between 0 and 1: 1.5"),
+        ("agreement + error >= 0", "H052", "this always holds"),
+        ("agreement - error > 1", "H052", "this can never hold"),
+        ("attention(mover) <= 0.9999999999", "H057", "could hardly fail"),
+        ("attention(mover) >= 0.0001", "H057", "could hardly fail"),
+        ("error >= 1e-300", "H057", "could hardly fail"),
+        ("kl <= 1e300", "H057", "could hardly fail"),
+        ("logit_diff + 1 >= 1", None, ""),
+        ("agreement + error >= 1", None, ""),
+        ("attention(mover) <= 0.9", None, ""),
+        ("attention(mover) <= 0.0001", None, ""),
+    ],
+)
+def test_what_arithmetic_hides_is_found(requirement: str, code: str | None, says: str) -> None:
+    claim = (
+        "expect d { ablate complement by nodes with mean from abc over template "
+        f"require {requirement} ci 95 }}"
+    )
+    text = SPEC.format(before="", names="names.english", claims=claim)
+    found = load_spec("t.circuit", text=text, prompts="none").diagnostics
+    told = [d for d in found if d.code in ("H052", "H057")]
+    assert [d.code for d in told] == ([code] if code else [])
+    assert all(says in d.message for d in told)
+
+
+@pytest.mark.parametrize("value", ["0", "-0.5"])
+def test_sizes_are_never_negative(value: str) -> None:
+    """`effect` of an `each` claim and `incompleteness` are compared by size; a named effect is
+    signed."""
+    under = "by nodes with mean from abc over template"
+    for claim, wrong in (
+        (f"expect d {{ ablate {under} each head require effect >= {value} ci 95 }}", True),
+        (f"expect d {{ ablate {under} knockouts roles require incompleteness >= {value} ci 95 }}",
+         True),
+        (f"expect d {{ ablate complement {under} require effect(mover) >= {value} ci 95 }}", False),
+    ):  # fmt: skip
+        assert ("H052" in {code for code, _ in said(claim)}) == wrong, claim
+
+
+@pytest.mark.parametrize(
+    ("requirement", "warned"),
+    [
+        ("logit_diff >= 1000 * model.logit_diff", True),
+        ("1000 * model.logit_diff <= logit_diff", True),
+        ("logit_diff <= 1000 * model.logit_diff", False),
+        ("logit_diff >= 1000", True),
+        ("logit_diff - 1000 >= 0", True),
+        ("agreement >= 0.99999", True),
+        ("error <= 1e-9", True),
+        ("ratio >= 200%", True),
+        ("logit_diff >= 50% * model.logit_diff", False),
+        ("agreement >= 90%", False),
+    ],
+)
+def test_a_refutation_that_anything_earns_is_warned_of(requirement: str, warned: bool) -> None:
+    claim = (
+        "expect refuted d { ablate complement by nodes with mean from abc over template "
+        f"require {requirement} ci 95 }}"
+    )
+    assert ("H057" in {code for code, _ in said(claim)}) == warned
+    assert "H052" not in {code for code, _ in said(claim)}
 
 
 def test_a_feature_that_all_prompts_agree_on_is_found_by_drawing_them() -> None:

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -223,14 +224,21 @@ def test_n_to_settle_is_the_textbook_sample_size() -> None:
 
 
 def test_n_to_settle_heeds_an_interval_wider_than_the_normal_one() -> None:
-    plain = span(0.4, 1.6, sd=2.0, n=40)
     wide = span(-0.6, 2.6, sd=2.0, n=40)
     assert n_to_settle(wide, 0.5) == math.ceil(
         (1 + 0.8416212 / 1.9599640) ** 2 * 40 * 1.6**2 / 0.25
     )
-    assert n_to_settle(span(-math.inf, 2.0, sd=2.0, n=40).__class__(
-        estimate=1.0, low=-math.inf, high=2.0, level=95.0, method="bca", n=40, sd=2.0
-    ), 0.5) == n_to_settle(plain, 0.5)  # fmt: skip
+
+
+def test_n_to_settle_is_silent_where_an_end_that_matters_is_not_bounded() -> None:
+    """How fast an infinite end comes nearer is not in the data: the normal one's n was too few."""
+    plain = span(0.4, 1.6, sd=2.0, n=40)
+    below, above = replace(plain, low=-math.inf), replace(plain, high=math.inf)
+    assert n_to_settle(below, 0.5) is None
+    assert n_to_settle(above, 0.5) == n_to_settle(plain, 0.5)  # `>= 0.5` asks nothing of it
+    assert n_to_settle(above, 0.5, 3.0) is None  # a band does
+    ruling = at_least(below, 0.5)
+    assert (ruling.verdict, ruling.n_to_settle) == (INCONCLUSIVE, None)
 
 
 def test_n_to_settle_would_settle_it() -> None:

@@ -277,6 +277,18 @@ def test_warnings_of_check_are_warnings_of_pytest(project: pytest.Pytester) -> N
     )
 
 
+def test_a_model_that_is_mostly_wrong_is_a_warning(project: pytest.Pytester) -> None:
+    """The model names the other one, which is what this metric counts as wrong."""
+    path = project.path / "specs" / "mini.circuit"
+    text = SPEC.replace("logit(IO) - logit(S1)", "logit(S1) - logit(IO)")
+    assert text != SPEC
+    path.write_text(text)
+    done = project.runpytest_inprocess(*LOAD, "specs/mini.circuit")
+    (told,) = {line.strip() for line in done.stdout.lines if "right answer in only" in line}
+    assert "CircuitspecWarning: mini: ! logit_diff: the model" in told
+    assert done.parseoutcomes()["warnings"] >= 1
+
+
 def test_what_has_to_be_installed_is_said(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

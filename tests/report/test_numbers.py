@@ -33,6 +33,25 @@ def test_fixed(value: float | None, decimals: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (1e-300, 2, "1e−300"),
+        (-1e-300, 2, "−1e−300"),
+        (0.0004, 2, "0.0004"),
+        (-0.0, 2, "0"),
+        (0.0, 2, "0"),
+        (0.8, 2, "0.8"),
+        (0.123456, 2, "0.12"),
+        (1e300, 0, "1e+300"),
+    ],
+)
+def test_a_threshold_is_never_shown_as_zero_unless_it_is(
+    value: float, decimals: int, text: str
+) -> None:
+    assert limit(value, decimals) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(27.14, "27.14"), (3.1e-6, "0.000003"), (0.0, "0"), (1e-9, "1.0e−09"), (-1.5, "−1.5")],
 )

@@ -20,6 +20,7 @@ from circuitspec.hypothesis.checks import (
     never_fed,
     never_heard,
     no_path,
+    no_pool,
     no_reference,
     numbers,
     one_sided,
@@ -54,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     numbers,
     attends,
     no_reference,
+    no_pool,
     empty_scrub,
     untouched,
 )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from circuitspec.hypothesis.checks.spans import parts
 from circuitspec.hypothesis.text import expression_text
 from circuitspec.language import syntax
+from circuitspec.language.diagnostics import Span
 from circuitspec.language.syntax import Expr
 
 _FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
@@ -74,27 +76,65 @@ def _combined(operator: str, left: Sum, right: Sum) -> Sum | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A measure compared with a number: `limit` as written, and what it comes to."""
+    """A measure compared with a number: what it comes to, and as written if it stands alone."""
 
     measure: Expr
     operator: str
-    limit: Expr
     value: float
+    written: str
+    span: Span
+
+    @property
+    def text(self) -> str:
+        """`agreement >= 80%`."""
+        return f"{expression_text(self.measure)} {self.operator} {self.written}"
 
 
 def bound_of(require: syntax.Require) -> Bound | None:
-    """The requirement with its measure on the left; None where no side is a number."""
+    """The requirement with its measure on the left; None where it is not one against a number.
+
+    `2 * agreement + 1 >= 2` is `agreement >= 0.5`. A `within` or `==` is one as it is written only.
+    """
     operator = str(require.operator)
-    value = _constant(require.right)
-    if value is not None:
-        return Bound(measure=require.left, operator=operator, limit=require.right, value=value)
-    value = _constant(require.left)
-    if value is None:
+    for measure, limit, turned in (
+        (require.left, require.right, operator),
+        (require.right, require.left, _FLIPPED.get(operator, operator)),
+    ):
+        value = constant(limit)
+        if value is not None and not isinstance(measure, syntax.Binary | syntax.Unary):
+            return Bound(
+                measure=measure,
+                operator=turned,
+                value=value,
+                written=expression_text(limit),
+                span=limit.span,
+            )
+    total = difference(require)
+    if total is None or len(total.weights) != 1 or operator not in _FLIPPED:
         return None
-    operator = _FLIPPED.get(operator, operator)
-    return Bound(measure=require.right, operator=operator, limit=require.left, value=value)
+    ((name, weight),) = total.weights.items()
+    value = 0.0 - total.constant / weight
+    return Bound(
+        measure=next(p for s in sides(require) for p in parts(s) if expression_text(p) == name),
+        operator=operator if weight > 0 else _FLIPPED[operator],
+        value=value,
+        written=f"{value:g}",
+        span=require.span,
+    )
 
 
-def _constant(side: Expr) -> float | None:
+def sides(require: syntax.Require) -> tuple[Expr, Expr]:
+    """What is on the left and on the right."""
+    return require.left, require.right
+
+
+def difference(require: syntax.Require) -> Sum | None:
+    """The left side less the right one; None where measures multiply or divide each other."""
+    left, right = weighted(require.left), weighted(require.right)
+    return None if left is None or right is None else left.plus(right, -1.0)
+
+
+def constant(side: Expr) -> float | None:
+    """The number that a side comes to; None where it measures something."""
     total = weighted(side)
     return None if total is None or total.weights else total.constant

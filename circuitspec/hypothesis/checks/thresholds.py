@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 
 from circuitspec.hypothesis.checks.rule import Findings
-from circuitspec.hypothesis.checks.sides import bound_of, weighted
+from circuitspec.hypothesis.checks.sides import bound_of, difference, sides, weighted
 from circuitspec.hypothesis.checks.spans import parts, requirements
 from circuitspec.hypothesis.measures import scale_of
 from circuitspec.hypothesis.records import Hypothesis
@@ -24,7 +25,9 @@ def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> F
     idle = {claim.name for claim in hypothesis.claims if claim.measures_the_model}
     found: list[Diagnostic] = []
     for claim, require in requirements(hypothesis):
-        found += _sides(require, info.metrics, idle=claim.name.text in idle) or _bound(require)
+        found += _sides(require, info.metrics, idle=claim.name.text in idle) or _bound(
+            require, info.metrics
+        )
         found += _tolerance(require)
     return tuple(found)
 
@@ -37,15 +40,15 @@ def _sides(
     require: syntax.Require, metrics: Mapping[str, object], *, idle: bool
 ) -> list[Diagnostic]:
     """Nothing measured, or one measure on both sides: `idle` claims have the model's run alone."""
-    sides = (require.left, require.right)
-    if not any(isinstance(p, syntax.Ref | syntax.Call) for side in sides for p in parts(side)):
+    both = sides(require)
+    if not any(isinstance(p, syntax.Ref | syntax.Call) for side in both for p in parts(side)):
         return _say(
             "this compares numbers and measures nothing",
             require.span,
             "name a metric or a measure: `require logit_diff >= 1.0 ci 95`",
         )
     same_as = {name: f"model.{name}" for name in metrics} if idle else {}
-    sums = [weighted(side, same_as) for side in sides]
+    sums = [weighted(side, same_as) for side in both]
     measures = {name for total in sums if total is not None for name in total.weights}
     itself = require.left == require.right or (
         None not in sums and (not measures or all(t and {*t.weights} == measures for t in sums))
@@ -68,19 +71,18 @@ def _sides(
     return _say(f"`{text}` is compared with itself", require.span, hint)
 
 
-def _bound(require: syntax.Require) -> list[Diagnostic]:
+def _bound(require: syntax.Require, metrics: Mapping[str, object]) -> list[Diagnostic]:
     bound = bound_of(require)
     if bound is None:
-        return []
-    measure, operator, limit, value = bound.measure, bound.operator, bound.limit, bound.value
-    scale, text = scale_of(measure), expression_text(measure)
-    written = expression_text(limit)
+        return _range(require, metrics)
+    measure, operator, written, value = bound.measure, bound.operator, bound.written, bound.value
+    scale, text = scale_of(measure, metrics), expression_text(measure)
     if scale == "any":
         name = measure.name if isinstance(measure, syntax.Ref) else ""
         if name in ("ratio", "recovered", "scrub_recovered") and abs(value) > 10:
             return _say(
                 f"`{text}` is a fraction: {written} is {value * 100:g}%",
-                limit.span,
+                bound.span,
                 f"write `{value:g}%` or `{value / 100:g}`",
             )
         return []
@@ -89,17 +91,47 @@ def _bound(require: syntax.Require) -> list[Diagnostic]:
         says = "lies between 0 and 1" if scale == "share" else "is never negative"
         percent = scale == "share" and 1 < value <= 100 and not written.endswith("%")
         hint = f"write `{value:g}%`" if percent else "choose a value it can take"
-        return _say(f"`{text}` {says}: {written} cannot be meant", limit.span, hint)
+        return _say(f"`{text}` {says}: {written} cannot be meant", bound.span, hint)
     always = (operator == ">=" and value == 0) or (operator == "<=" and value == top)
     never = (operator == ">" and value == top) or (operator == "<" and value == 0)
     if always or never:
         fact = "always holds" if always else "can never hold"
         return _say(
-            f"`{text} {operator} {written}` {fact}",
-            limit.span,
+            f"`{bound.text}` {fact}",
+            bound.span,
             "choose a threshold between what is claimed and the best alternative",
         )
     return []
+
+
+def _range(require: syntax.Require, metrics: Mapping[str, object]) -> list[Diagnostic]:
+    """A sum of measures compared with what it cannot fall short of, or cannot reach."""
+    total = difference(require)
+    if total is None or str(require.operator) not in ("<", "<=", ">", ">="):
+        return []
+    low = high = total.constant
+    texts = {expression_text(p): p for side in sides(require) for p in parts(side)}
+    for name, weight in total.weights.items():
+        scale = scale_of(texts[name], metrics) if name in texts else "any"
+        ends = (
+            weight * (-inf if scale == "any" else 0.0),
+            weight * (1.0 if scale == "share" else inf),
+        )
+        low, high = low + min(ends), high + max(ends)
+    if require.operator in ("<", "<="):
+        low, high = 0.0 - high, 0.0 - low
+    strict = require.operator in ("<", ">")
+    if low > 0 or (low == 0 and not strict):
+        fact = "always holds"
+    elif high < 0 or (high == 0 and strict):
+        fact = "can never hold"
+    else:
+        return []
+    return _say(
+        f"this {fact}: shares lie between 0 and 1, and sizes are never negative",
+        require.span,
+        "choose a threshold between what is claimed and the best alternative",
+    )
 
 
 def _tolerance(require: syntax.Require) -> list[Diagnostic]:

@@ -18,7 +18,7 @@ CODE = "H047"
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
     """Labels that name no place, BOS where there is none, tokens no prompt or slot has."""
-    if info.from_file or not info.known or not info.templates:
+    if not info.places_known:
         return ()
     report = Report()
     for position in position_expressions(hypothesis):

@@ -13,6 +13,7 @@ from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo, task_info
 from circuitspec.language import syntax
 from circuitspec.language.diagnostics import Diagnostic, Severity, Span
+from circuitspec.task.suggestions import MOST_GUESSED
 
 NAME = "unused"
 CODE = "H050"
@@ -57,8 +58,11 @@ def _unused(hypothesis: Hypothesis, info: TaskInfo) -> list[Declared]:
     words = ("input", "logits", "mlps", "heads", "task", info.name)
     known = {*names, *hypothesis.roles, *MEASURES, *words}
     mentioned = set(_mentioned(hypothesis, info))
+    if len(info.metrics) == 1:
+        mentioned |= {*info.metrics}  # every report says how well the model does by it
     # A misspelt name has been reported; what was meant by it is in use.
-    used = mentioned | {closest(name, names) for name in mentioned - known}
+    slips = sorted(mentioned - known)[:MOST_GUESSED]
+    used = mentioned | {closest(name, names) for name in slips}
     return [d for d in declared if d[1] not in used]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
+from circuitspec.hypothesis.checks import thresholds
 from circuitspec.hypothesis.checks.rule import Findings
-from circuitspec.hypothesis.checks.sides import bound_of
+from circuitspec.hypothesis.checks.sides import Bound, bound_of
 from circuitspec.hypothesis.checks.spans import parts, requirements
-from circuitspec.hypothesis.measures import scale_of
+from circuitspec.hypothesis.measures import Scale, scale_of
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.hypothesis.task_text import TaskInfo
@@ -22,20 +25,29 @@ LEAST_CONFIDENCE = 80.0
 """Percent. Below, one claim in ten is wrong by chance at each side."""
 FAR = 100.0
 """Logits and nats. No mean of them in a language model is as far from zero."""
+NEAR_AN_END = 0.001
+"""Of a share: no sample that a spec can ask for tells it from 0 or from 1."""
+UNMEASURED = 1e-5
+"""In the metric's units: figures agree to no more across batch sizes."""
 LARGEST_FRACTION = 1.5
 MOST_TIMES = 10.0
 """A run that has ten times another's metric is rarer than a percent sign forgotten."""
 
+_OPPOSITE = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 _FRACTIONS = frozenset({"ratio", "recovered", "scrub_recovered"})
 
 
 def check(hypothesis: Hypothesis, info: TaskInfo, shape: ModelShape | None) -> Findings:
     """A warning for each bound, band and confidence that is too loose to say anything."""
     found: list[Diagnostic] = []
+    senseless = {d.span for d in thresholds.check(hypothesis, info, shape)}
     for claim, require in requirements(hypothesis):
-        if not claim.refuted:
-            found += _bound(require)
-            found += _multiples(require)
+        bound = bound_of(require)
+        if require.span in senseless or (bound is not None and bound.span in senseless):
+            continue
+        found += _bound(require, info.metrics, refuted=claim.refuted) or _multiples(
+            require, refuted=claim.refuted
+        )
         found += _band(require)
         found += _confidence(require)
     return tuple(found)
@@ -68,32 +80,45 @@ def _confidence(require: syntax.Require) -> list[Diagnostic]:
     )
 
 
-def _bound(require: syntax.Require) -> list[Diagnostic]:
+def _bound(require: syntax.Require, metrics: Container[str], *, refuted: bool) -> list[Diagnostic]:
+    """A bound that next to nothing misses; where it is to be refuted, one that nothing meets."""
     bound = bound_of(require)
-    if bound is None or scale_of(bound.measure) != "any":
+    if bound is None or bound.operator not in _OPPOSITE:
         return []
-    measure, operator, limit, value = bound.measure, bound.operator, bound.limit, bound.value
-    if operator not in ("<", "<=", ">", ">="):
+    operator = _OPPOSITE[bound.operator] if refuted else bound.operator
+    if not _is_loose(bound, operator in (">=", ">"), scale_of(bound.measure, metrics)):
         return []
-    below = operator in (">=", ">")
-    name = measure.name if isinstance(measure, syntax.Ref) else ""
-    name = measure.function if isinstance(measure, syntax.Call) else name
-    if name in _FRACTIONS:
-        loose = value < 0 if below else LARGEST_FRACTION <= value <= 10
-    else:
-        loose = value <= -FAR if below else value >= FAR
-    if not loose:
-        return []
-    written = f"{expression_text(measure)} {operator} {expression_text(limit)}"
+    if refuted:
+        return _warn(
+            f"`{bound.text}` could hardly hold: that it is refuted says nothing",
+            bound.span,
+            "state what a rival explanation would claim",
+        )
     return _warn(
-        f"`{written}` could hardly fail",
-        limit.span,
+        f"`{bound.text}` could hardly fail",
+        bound.span,
         "choose a threshold between what is claimed and the best alternative",
     )
 
 
-def _multiples(require: syntax.Require) -> list[Diagnostic]:
-    """`50 * model.x` where `50%` must have been meant."""
+def _is_loose(bound: Bound, below: bool, scale: Scale) -> bool:
+    """Whether a measure that need only lie above (`below`) or under a value hardly ever fails."""
+    measure, value = bound.measure, bound.value
+    name = measure.name if isinstance(measure, syntax.Ref) else ""
+    name = measure.function if isinstance(measure, syntax.Call) else name
+    if scale == "share":
+        return 0 <= value <= NEAR_AN_END if below else 1 - NEAR_AN_END <= value <= 1
+    if scale == "nonnegative":
+        return 0 <= value <= UNMEASURED if below else value >= FAR
+    if name in _FRACTIONS:
+        return value < 0 if below else LARGEST_FRACTION <= value <= 10
+    return value <= -FAR if below else value >= FAR
+
+
+def _multiples(require: syntax.Require, *, refuted: bool) -> list[Diagnostic]:
+    """`50 * model.x` where `50%` must have been meant; to be refuted, `>= 50 * model.x`."""
+    if refuted and not _asks_for_more(require):
+        return []
     found = []
     for side in (require.left, require.right):
         for part in parts(side):
@@ -104,10 +129,19 @@ def _multiples(require: syntax.Require) -> list[Diagnostic]:
                     right=syntax.Ref() as of,
                 ) if factor.value >= MOST_TIMES:
                     found += _warn(
-                        f"`{expression_text(part)}` is {factor.value * 100:g}% of `{of.name}`",
+                        f"`{expression_text(part)}` is {factor.value * 100:g}% of `{of.name}`"
+                        + (": nothing reaches it, and that is no finding" if refuted else ""),
                         factor.span,
                         f"is a `%` missing? `{factor.text}% * {of.name}`",
                     )
                 case _:
                     pass
     return found
+
+
+def _asks_for_more(require: syntax.Require) -> bool:
+    """Whether the multiple is on the smaller side, so that something has to exceed it."""
+    multiple = require.right if require.operator in (">=", ">") else require.left
+    return require.operator in _OPPOSITE and any(
+        isinstance(part, syntax.Binary) and part.operator == "*" for part in parts(multiple)
+    )

@@ -19,6 +19,7 @@ from circuitspec.report.rows import (
     SIGNS,
     circuit_parts,
     claim_tag,
+    competence_notes,
     competence_parts,
     headline,
     labelled,
@@ -65,7 +66,11 @@ def render(
 def fragment(result: RunResult) -> str:
     """Verdicts and claims alone, with their style: what a notebook shows of a result."""
     head = f"<p>{_verdict(result.verdict)} {escape(headline(result))}</p>"
-    claims = "".join(_claim(c) for h in result.hypotheses for c in h.claims)
+    claims = "".join(
+        text
+        for hypothesis in result.hypotheses
+        for text in (*_mostly_wrong(hypothesis), *map(_claim, hypothesis.claims))
+    )
     return f'<div class="r-part"><style>{PART}</style>{head}{claims}</div>'
 
 
@@ -75,6 +80,7 @@ def _hypothesis(
     yield f"<h2>{escape(result.name)} {_verdict(result.verdict)}</h2>"
     if result.doc:
         yield f"<p>{escape(result.doc.strip())}</p>"
+    yield from _mostly_wrong(result)
     if hypothesis is not None:
         yield _figure(hypothesis, result)
     yield "<h3>Claims</h3>"
@@ -83,6 +89,11 @@ def _hypothesis(
     if closeup is not None:
         yield from prompts.render(closeup)
     yield from _provenance(result)
+
+
+def _mostly_wrong(result: HypothesisResult) -> Iterator[str]:
+    for note in competence_notes(result.competence):
+        yield f'<p class="r-invalid"><strong>{escape(note)}</strong></p>'
 
 
 def _verdict(verdict: str) -> str:
