@@ -13,7 +13,7 @@ from ioi_task import ROLES, circuit, declared_edges, head, kept
 from torch import Tensor
 from ways import MEANS
 
-from circuitspec.engine.edges import senders_of
+from circuitspec.engine.edge_masks import senders_of
 from circuitspec.engine.runs import LiveEdges, Path, Replace, ReplaceAllBut, Rows, Run
 from circuitspec.hypothesis.records import Edge, Element
 from circuitspec.hypothesis.shape import ModelShape

@@ -1,30 +1,40 @@
-"""Ablation by edges: every receiver channel at every position reads its own mix of senders.
+"""The forward pass by edges: every receiver channel at every position reads its own mix of senders.
 
-The mix is the residual stream of one value (ablated, or live) for all senders, plus the difference
-for the few senders whose edge says otherwise. Channels that read the same edges share a mix, so
-the cost grows with the number of distinct mixes and not with that of receivers.
+The mix is the residual stream in which every sender that some edge names has its ablation value,
+plus the differences of those that the channel reads live. It is a sum of what is read: were the
+rest subtracted from a live stream, the residue would be blown up by a norm. All mixes of a layer
+are one product of matrices.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from circuitspec.engine import kernels
 from circuitspec.engine.apart import apart
 from circuitspec.engine.batches import Batch, indices_at
+from circuitspec.engine.compiled.values import take
+from circuitspec.engine.edge_masks import (
+    EdgeMasks,
+    Exceptions,
+    Receiver,
+    Sender,
+)
 from circuitspec.engine.forward import Edits, Written
-from circuitspec.engine.runs import LiveEdges, Touched
+from circuitspec.engine.runs import Integers, LiveEdges, Touched
 from circuitspec.engine.sources import Outputs
 from circuitspec.hypothesis.records import Edge
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import (
     INPUT,
     LOGITS,
+    QKV,
     Channel,
     Head,
     HeadIndex,
@@ -33,30 +43,26 @@ from circuitspec.language.nodes import (
     Logits,
     Mlp,
     Position,
-    is_upstream,
 )
 from circuitspec.model.weights import BlockWeights, Weights
 from circuitspec.task.records import Prompt
 
-Sender = Input | Head | Mlp
-Terms = frozenset[tuple[Sender, Position]]
-"""Which senders a channel reads against the rule, and where."""
-
-LITTLE = 0.1
-"""What is left of a stream, as a share of its length, below which a difference is not trusted."""
+AT_ONCE = 1024
+"""Rows of residual inputs that are mixed and projected at once, over all channels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EdgeTrace:
     """What a run by edges gave: final residual [B, T, W], and what was asked for besides.
 
-    `patterns` [B, T, T] by head; `sent` [B, T, W] by sender: what the logits read of it.
+    `patterns` [B, T, T] by head; `sent` [B, T, W] by sender: what the logits read of it; `written`
+    how many reads were treated against the rule.
     """
 
     final: Tensor
     patterns: dict[Head, Tensor]
     sent: dict[Sender, Tensor]
-    touched: Touched
+    written: int
 
 
 def forward_edges(
@@ -65,7 +71,6 @@ def forward_edges(
     live: LiveEdges,
     ablated: Outputs,
     given: Edits,
-    clean: Outputs | None = None,
     *,
     patterns: Collection[Head] = (),
     sent: Collection[Sender] = (),
@@ -73,171 +78,187 @@ def forward_edges(
     """`batch` with `live` edges; `ablated` are the values of senders read along cut edges.
 
     `given` are knock-outs that hold throughout: they change what the senders' live values are.
-    `clean` are the outputs without any cut: what the cut changes is counted against them.
     """
     mixer = _Mixer(weights, batch, live, ablated)
     embedded = given.write(kernels.embed(weights, batch.tokens), given.inputs)
-    mixer.emit(INPUT, embedded)
-    mixer.add(embedded, ablated.input)
+    mixer.send_input(embedded)
     kept: dict[Head, Tensor] = {}
     for layer, block in enumerate(weights.blocks):
-        if block.b_o is not None:
-            constant = block.b_o
-        else:
-            constant = weights.embed.new_zeros(weights.shape.d_model)
-        z, pattern, heads = _live_heads(weights, Layer(layer), block, mixer, given, patterns)
-        for column, index in enumerate(heads):
-            head = Head(Layer(layer), HeadIndex(index))
-            if head in patterns:
-                kept[head] = pattern[:, column]
-            mixer.emit(head, z[:, :, column])
-        cut = kernels.attention_output(block, ablated.z[layer]) + constant
-        attention = kernels.attention_output(block, z) + constant if live.all_but else cut
-        if block.mlp is None:
-            mixer.add(attention, cut)
-            continue
-        if not weights.shape.parallel:
-            mixer.add(attention, cut)
-        mlp = Mlp(Layer(layer))
-        without = ablated.value(mlp)
-        out = without
-        if live.all_but or mlp in mixer.senders or mlp in mixer.receivers:
-            assert block.ln2 is not None
+        mlp = Mlp(Layer(layer)) if block.mlp is not None else None
+        heads = _live_heads(weights, Layer(layer), block, mixer, given, patterns)
+        kept |= heads.patterns
+        x = None
+        if mlp is not None and weights.shape.parallel and mixer.computes(mlp):
             x = mixer.read(mlp, "in")
-            out = kernels.mlp_output(block.mlp, block.ln2(x))
-            out = given.write(out, given.mlps.get(layer, ()))
-            mixer.emit(mlp, out)
-        if weights.shape.parallel:
-            mixer.add(attention, cut)
-        mixer.add(out, without)
+        mixer.send_heads(layer, heads.indices, heads.z)
+        if block.mlp is None or mlp is None:
+            continue
+        if not mixer.computes(mlp):
+            mixer.send_mlp(mlp, None)
+            continue
+        if x is None:
+            x = mixer.read(mlp, "in")
+        assert block.ln2 is not None
+        out = kernels.mlp_output(block.mlp, block.ln2(x))
+        mixer.send_mlp(mlp, given.write(out, given.mlps.get(layer, ())))
     final = mixer.read(LOGITS, "")
     return EdgeTrace(
         final,
         kept,
         {sender: mixer.read_by_logits(sender) for sender in sent},
-        Touched(written=mixer.written) + _changed(mixer, clean),
+        mixer.written,
     )
 
 
 class _Mixer:
-    """The residual stream under the rule, and every mix of it that a channel reads."""
+    """The residual stream under the rule, and every mix of it that a channel reads.
+
+    `base` [R, W] (rows are tokens of prompts) has the senders that edges name at their ablation
+    values and all others as the rule has them; `differences` [S, R, W] what the former add if they
+    are read live. `stream` is the stream of live values, where that is the rule.
+    """
 
     def __init__(self, weights: Weights, batch: Batch, live: LiveEdges, ablated: Outputs) -> None:
         self.weights = weights
-        self.batch = batch
         self.all_but = live.all_but
         self.ablated = ablated
-        zero = torch.zeros_like(ablated.input)
-        self.stream, self.cut_stream = zero, zero
-        self.values: dict[Sender, Tensor] = {}
-        self.differences: dict[Sender, Tensor] = {}
-        self.masks: dict[Position, Tensor] = {}
+        self.masks = EdgeMasks(live.edges, batch, weights.shape)
+        rows, width = batch.tokens.numel(), weights.shape.d_model
+        self.base = ablated.input.new_zeros(rows, width)
+        self.stream = self.base
+        self.differences = self.base.new_empty(len(self.masks.senders), rows, width)
+        self.known = 0
+        self.live: dict[Sender, Tensor] = {}
         self.written = 0
-        self.senders: set[Sender] = set()
-        self.receivers: set[Head | Mlp | Logits] = set()
-        gathered: dict[tuple[Head | Mlp | Logits, Channel], set[tuple[Sender, Position]]] = {}
-        for edge in live.edges:
-            key = (edge.receiver, edge.channel)
-            gathered.setdefault(key, set()).add((edge.sender, edge.position))
-            self.senders.add(edge.sender)
-            self.receivers.add(edge.receiver)
-        self.terms = {key: frozenset(terms) for key, terms in gathered.items()}
 
-    def emit(self, sender: Sender, value: Tensor) -> None:
-        """Remember the live value of `sender`: z of a head [B, T, D], else [B, T, W]."""
-        if self.all_but or sender in self.senders:
-            self.values[sender] = value
+    # ── what is sent ─────────────────────────────────────────────────────────────────────────
 
-    def add(self, live: Tensor, cut: Tensor) -> None:
-        """Let the stream go on past some senders or constants."""
+    def computes(self, node: Head | Mlp) -> bool:
+        """Whether a node's live value is needed."""
+        return self.all_but or node in self.masks.column or self.masks.reads(node)
+
+    def send_input(self, embedded: Tensor) -> None:
+        """Go on past the input, of its live value [B, T, W]."""
+        self._send(INPUT, embedded, self.ablated.input)
+
+    def send_mlp(self, mlp: Mlp, out: Tensor | None) -> None:
+        """Go on past an MLP, of its live value [B, T, W] if that was computed."""
+        self._send(mlp, out, self.ablated.value(mlp))
+
+    def _send(self, sender: Sender, live: Tensor | None, cut: Tensor) -> None:
+        cut = cut.flatten(0, 1)
+        value = cut if live is None else live.flatten(0, 1)
         if self.all_but:
-            self.stream = self.stream + live
-            self.cut_stream = self.cut_stream + cut
-        else:
-            self.stream = self.stream + cut
+            self.stream = self.stream + value
+        if live is not None:
+            self.live[sender] = live
+        if sender in self.masks.column:
+            torch.sub(value, cut, out=self.differences[self.known])
+            self.known += 1
+        self.base = self.base + (value if self.all_but and not self._named(sender) else cut)
 
-    def exceptions(self, receiver: Head | Mlp | Logits, channel: Channel) -> Terms:
-        """What `channel` reads against the rule."""
-        return self.terms.get((receiver, channel), frozenset())
+    def send_heads(self, layer: int, indices: Sequence[int], z: Tensor) -> None:
+        """Go on past a layer's heads, of z [B, T, H, D] of those computed, and past b_O."""
+        block, cut = self.weights.blocks[layer], self.ablated.z[layer]
+        heads = [Head(Layer(layer), HeadIndex(index)) for index in indices]
+        for column, head in enumerate(heads):
+            self.live[head] = z[:, :, column]
+        named = [i for i, head in enumerate(heads) if head in self.masks.column]
+        picked = [indices[i] for i in named]
+        base = cut
+        if self.all_but:
+            base = z.clone()
+            base[:, :, named] = cut[:, :, picked]
+            self.stream = self._past_heads(self.stream, block, z)
+        self.base = self._past_heads(self.base, block, base)
+        if named:
+            moved = (z[:, :, named] - cut[:, :, picked]).flatten(0, 1).transpose(0, 1)
+            into = self.differences[self.known : self.known + len(named)]
+            torch.bmm(moved, block.w_o[picked], out=into)
+            self.known += len(named)
 
-    def read(self, receiver: Head | Mlp | Logits, channel: Channel) -> Tensor:
+    @staticmethod
+    def _past_heads(stream: Tensor, block: BlockWeights, z: Tensor) -> Tensor:
+        out = kernels.attention_output(block, z).flatten(0, 1) + stream
+        return out if block.b_o is None else out + block.b_o
+
+    def _named(self, sender: Sender) -> bool:
+        return sender in self.masks.column
+
+    # ── what is read ─────────────────────────────────────────────────────────────────────────
+
+    def read(self, receiver: Receiver, channel: Channel) -> Tensor:
         """The residual input of one channel [B, T, W]."""
-        return self.mix(self.exceptions(receiver, channel), [receiver])
+        exceptions = self.masks.reads_of(receiver, channel)
+        self.count([exceptions])
+        x = torch.empty_like(self.base)
+        for rows, mixed in self.mixes([exceptions]):
+            x[rows] = mixed[0]
+        return x.view_as(self.ablated.input)
 
-    def mix(self, terms: Terms, receivers: list[Head | Mlp | Logits]) -> Tensor:
-        """The residual input of channels with the same exceptions, of `receivers` of one depth.
+    def count(self, listed: Iterable[Exceptions]) -> None:
+        """Note that channels with these exceptions are read."""
+        self.written += sum(self.masks.written(each) for each in listed)
 
-        Where most of what is read is cut from a live stream, or little is left of it, what is left
-        is summed and not subtracted: the residue of a difference of large sums would be blown up by
-        a norm.
+    def mixes(self, listed: Sequence[Exceptions]) -> Iterator[tuple[Tensor | slice, Tensor]]:
+        """The residual inputs of channels with these exceptions, some rows at once: the rows, and
+        [n, r, W].
+
+        They read of all that has been sent: what a receiver does not see must be sent after. A few
+        rows of all of them stay in the processor's caches until they are projected.
         """
-        masks = {sender: self.mask(positions) for sender, positions in _by_sender(terms).items()}
-        self.written += len(receivers) * sum(int(mask.sum()) for mask in masks.values())
-        x = self.stream
-        if not masks:
-            return x
-        if not self.all_but:
-            for sender, mask in masks.items():
-                x = x + torch.where(mask[..., None], self.difference(sender), 0.0)
-            return x
-        upstream = [s for s in self.values if self._reads(receivers[0], s)]
-        cut = torch.stack(list(masks.values())).sum(0)
-        mostly = cut * 2 > len(upstream)
-        for sender, mask in masks.items():
-            x = x - torch.where((mask & ~mostly)[..., None], self.difference(sender), 0.0)
-        little = x.norm(dim=-1) < LITTLE * self.stream.norm(dim=-1)
-        summed = mostly | (little & (cut > 0))
-        if not bool(summed.any()):
-            return x
-        x = torch.where(summed[..., None], self.cut_stream, x)
-        none = torch.zeros_like(summed)
-        for sender in upstream:
-            kept = ~masks.get(sender, none) & summed
-            x = x + torch.where(kept[..., None], self.difference(sender), 0.0)
-        return x
+        masks = np.stack([self.masks.matrix(each) for each in listed])[:, :, : self.known]
+        at_once = max(1, AT_ONCE // len(listed))
+        for i, each in enumerate(self.masks.classes):
+            exceptions = masks[:, i]
+            by_rule = np.flatnonzero(~exceptions.any(1) & self.all_but)
+            live = ~exceptions if self.all_but else exceptions
+            used = np.flatnonzero(live.any(0) & bool(len(by_rule) < len(listed)))
+            if len(used) * 2 > self.known:
+                used = np.arange(self.known)  # to pick the rest would take longer than to add 0 · x
+            mask = torch.from_numpy(live[:, used]).to(self.base)
+            for rows in each.portions(at_once):
+                parts, base = self._differences(used, rows), self.base[rows]
+                mixed = (mask @ parts.flatten(1)).view(len(listed), *base.shape).add_(base)
+                if len(by_rule):
+                    mixed[by_rule] = self.stream[rows]
+                yield rows, mixed
 
-    def difference(self, sender: Sender) -> Tensor:
-        """Live less ablated value of `sender`, as it adds to the stream: [B, T, W]."""
-        if sender in self.differences:
-            return self.differences[sender]
-        difference = self.values[sender] - self.ablated.value(sender)
-        if isinstance(sender, Head):
-            difference = difference @ self.weights.blocks[sender.layer].w_o[sender.index]
-        if sender in self.senders:
-            self.differences[sender] = difference
-        return difference
+    def _differences(self, used: Integers, rows: Tensor | slice) -> Tensor:
+        """Those of some senders at some rows, a view where they are all of them: [s, r, W]."""
+        if len(used) == self.known:
+            return self.differences[: self.known, rows]
+        if isinstance(rows, slice):
+            return self.differences[: self.known, rows][used]
+        return self.differences[torch.from_numpy(used).to(rows.device)[:, None], rows]
 
     def read_by_logits(self, sender: Sender) -> Tensor:
         """What the logits read of `sender`: [B, T, W]."""
-        named = [position for s, position in self.exceptions(LOGITS, "") if s == sender]
         cut = self.ablated.contribution(self.weights, sender)
-        if not self.all_but and not named:
+        column = self.masks.column.get(sender)
+        against = None
+        if column is not None:
+            matrix = self.masks.matrix(self.masks.reads_of(LOGITS, ""))
+            against = self.masks.rows(matrix[:, column])
+        if against is None and not self.all_but:
             return cut
-        live = cut + self.difference(sender)
-        if not named:
+        live = self.live[sender]
+        if isinstance(sender, Head):
+            live = live @ self.weights.blocks[sender.layer].w_o[sender.index]
+        if against is None:
             return live
         exception, rule = (cut, live) if self.all_but else (live, cut)
-        return torch.where(self.mask(named)[..., None], exception, rule)
-
-    def mask(self, positions: Iterable[Position]) -> Tensor:
-        """Where any of `positions` falls: bool [B, T]."""
-        total = torch.zeros_like(self.batch.tokens, dtype=torch.bool)
-        for position in positions:
-            if position not in self.masks:
-                self.masks[position] = self.batch.mask(position)
-            total = total | self.masks[position]
-        return total
-
-    def _reads(self, receiver: Head | Mlp | Logits, sender: Sender) -> bool:
-        return is_upstream(sender, receiver, parallel=self.weights.shape.parallel)
+        return torch.where(against[..., None], exception, rule)
 
 
-def _by_sender(terms: Terms) -> dict[Sender, list[Position]]:
-    """Positions by sender, in an order that does not depend on hashing."""
-    found: dict[Sender, list[Position]] = {}
-    for sender, position in sorted(terms, key=str):
-        found.setdefault(sender, []).append(position)
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heads:
+    """The heads of a layer that must be computed: `indices`, their z [B, T, H, D], and the patterns
+    [B, T, T] that are watched."""
+
+    indices: list[int]
+    z: Tensor
+    patterns: dict[Head, Tensor]
 
 
 def _live_heads(
@@ -247,91 +268,79 @@ def _live_heads(
     mixer: _Mixer,
     given: Edits,
     watched: Collection[Head],
-) -> tuple[Tensor, Tensor, list[int]]:
-    """z [B, T, H, D], pattern [B, H, T, T] of the heads that must be computed, and which they are.
-
-    Under `all_but` that is every head; else senders and receivers of live edges, and those whose
-    attention is read.
-    """
-    b, t = mixer.batch.tokens.shape
-    heads = [Head(layer, HeadIndex(index)) for index in range(weights.shape.n_heads)]
-    wanted = [
-        int(head.index)
-        for head in heads
-        if mixer.all_but or head in mixer.senders or head in mixer.receivers or head in watched
-    ]
+) -> _Heads:
+    """The heads whose live value or attention is asked for: under `all_but` every head."""
+    b, t = mixer.masks.batch.tokens.shape
+    every = [Head(layer, HeadIndex(index)) for index in range(weights.shape.n_heads)]
+    heads = [head for head in every if mixer.computes(head) or head in watched]
+    wanted = [int(head.index) for head in heads]
     if not wanted:
-        z = weights.embed.new_zeros(b, t, 0, weights.shape.d_head)
-        return z, weights.embed.new_zeros(b, 0, t, t), []
-    channels: dict[Channel, Tensor] = {}
-    for channel in ("q", "k", "v"):
-        by_terms: dict[Terms, list[int]] = {}
-        for index in wanted:
-            by_terms.setdefault(mixer.exceptions(heads[index], channel), []).append(index)
-        columns: dict[int, Tensor] = {}
-        for terms, indices in by_terms.items():
-            normed = block.ln1(mixer.mix(terms, [heads[index] for index in indices]))
-            picked = torch.tensor(indices, device=weights.device)
-            value = kernels.project(block, channel, normed, picked)
-            columns.update({index: value[:, :, i] for i, index in enumerate(indices)})
-        channels[channel] = torch.stack([columns[index] for index in wanted], dim=2)
-    z, pattern = kernels.attend(
-        block, channels["q"], channels["k"], channels["v"], causal=weights.shape.causal
-    )
+        return _Heads([], weights.embed.new_zeros(b, t, 0, weights.shape.d_head), {})
+    q, k, v = _projected(block, mixer, heads)
+    z, pattern = kernels.attend(block, q, k, v, causal=weights.shape.causal)
     for mask, values, counted in given.heads.get(layer, ()):
         z = given.write(z, [Written(mask[:, :, wanted], values[:, :, wanted], counted)])
-    return z, pattern, wanted
+    return _Heads(
+        wanted, z, {head: pattern[:, i] for i, head in enumerate(heads) if head in watched}
+    )
 
 
-def _changed(mixer: _Mixer, clean: Outputs | None) -> Touched:
+def _projected(block: BlockWeights, mixer: _Mixer, heads: Sequence[Head]) -> list[Tensor]:
+    """q, k and v of some heads of a layer, each from its own residual input: [B, T, H, D]."""
+    indices = torch.tensor([head.index for head in heads], device=mixer.base.device)
+    rows, (b, t) = len(mixer.base), mixer.masks.batch.tokens.shape
+    shape = (rows, len(heads), block.w_q.shape[-1])
+    found = [mixer.base.new_empty(shape) for _ in QKV]
+    matrices = [kernels.of_heads(block, channel, indices) for channel in QKV]
+    asked = [[mixer.masks.reads_of(head, channel) for head in heads] for channel in QKV]
+    distinct = {each: i for i, each in enumerate(dict.fromkeys(e for own in asked for e in own))}
+    which = [[distinct[each] for each in own] for own in asked]
+    for every in asked:
+        mixer.count(every)
+    for some, mixed in mixer.mixes(list(distinct)):
+        normed = block.ln1(mixed)
+        for into, (matrix, bias), own in zip(found, matrices, which, strict=True):
+            if len(set(own)) == 1:
+                value = torch.einsum("rw,hwd->rhd", normed[own[0]], matrix)
+            else:
+                value = torch.bmm(take(normed, own), matrix).transpose(0, 1)
+            into[some] = value if bias is None else value + bias
+    return [each.view(b, t, *shape[1:]) for each in found]
+
+
+def cut_reads(
+    live: LiveEdges, batch: Batch, shape: ModelShape, ablated: Outputs, clean: Outputs
+) -> Touched:
     """How many reads along cut edges have another value than without the cut, and by how much.
 
     With `all_but` the cut edges are the exceptions, else all others. What they replace is the clean
     value.
     """
-    outputs = mixer.ablated
-    differs: dict[Sender, Tensor] = {}
-    largest = 0.0
-
-    def compare(sender: Sender, value: Tensor, mask: Tensor | None = None) -> None:
-        nonlocal largest
-        sizes = apart(outputs.value(sender), value, "sent")
-        differs[sender] = sizes > 0
-        if mask is not None:
-            sizes = sizes[mask]
-        if sizes.numel():
-            largest = max(largest, float(sizes.max()))
-
-    changed = 0
-    if clean is None:
-        return Touched()
-    if mixer.all_but:
-        where: dict[Sender, Tensor] = {}
-        for terms in mixer.terms.values():
-            for sender, positions in _by_sender(terms).items():
-                mask = mixer.mask(positions)
-                where[sender] = where[sender] | mask if sender in where else mask
-        for sender, mask in where.items():
-            compare(sender, clean.value(sender), mask)
+    masks = EdgeMasks(live.edges, batch, shape)
+    sizes = _sizes(clean, ablated)
+    differs = masks.per_class([sizes[sender] > 0 for sender in masks.senders])
+    reads = masks.readers()
+    named = int((reads * differs.T).sum())
+    if live.all_but:
+        where = {s: sizes[s][masks.rows(reads[:, i] > 0)] for s, i in masks.column.items()}
+        changed = named
     else:
-        shape = mixer.weights.shape
-        for sender in senders_of(shape):
-            compare(sender, clean.value(sender))
-            changed += readers_of(sender, shape) * int(differs[sender].sum())
-    sign = 1 if mixer.all_but else -1
-    for terms in mixer.terms.values():
-        for sender, positions in _by_sender(terms).items():
-            changed += sign * int((differs[sender] & mixer.mask(positions)).sum())
+        where = sizes
+        changed = sum(readers_of(s, shape) * int((of > 0).sum()) for s, of in sizes.items()) - named
+    largest = max((float(of.max()) for of in where.values() if of.numel()), default=0.0)
     return Touched(changed=changed, largest=largest if changed else 0.0)
 
 
-def senders_of(shape: ModelShape) -> list[Sender]:
-    """Every sender of a model, in the order of computation."""
-    found: list[Sender] = [INPUT]
-    for layer in range(shape.n_layers):
-        found += [Head(Layer(layer), HeadIndex(index)) for index in range(shape.n_heads)]
-        if shape.has_mlps:
-            found.append(Mlp(Layer(layer)))
+def _sizes(clean: Outputs, ablated: Outputs) -> dict[Sender, Tensor]:
+    """By how much each sender's ablation value differs from its clean value: [B, T]."""
+    found: dict[Sender, Tensor] = {INPUT: apart(ablated.input, clean.input, "sent")}
+    pairs = zip(ablated.z, clean.z, ablated.mlps, clean.mlps, strict=True)
+    for layer, (new_z, old_z, new_mlp, old_mlp) in enumerate(pairs):
+        by_head = apart(new_z, old_z, "sent").unbind(-1)
+        for index, size in enumerate(by_head):
+            found[Head(Layer(layer), HeadIndex(index))] = size
+        if new_mlp is not None and old_mlp is not None:
+            found[Mlp(Layer(layer))] = apart(new_mlp, old_mlp, "sent")
     return found
 
 

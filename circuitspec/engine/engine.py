@@ -17,7 +17,7 @@ from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
 from circuitspec.engine.compiled.compiled import Compiled
 from circuitspec.engine.compiled.room import is_out_of_memory, release
-from circuitspec.engine.edges import forward_edges, planned_edges
+from circuitspec.engine.edges import cut_reads, forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.lens import between, read_residual
 from circuitspec.engine.paths import hold_along
@@ -166,8 +166,20 @@ class Engine:
             touched += done.touched
             self._read(run, batch, done, collected)
             self.forwards += len(batch.prompts) / len(prompts)
+        if run.edges is not None:
+            return collected.readings(cache(partial(self._cut, run, run.edges, touched)))
         whole = with_plan(touched, self._planned(run, self._asked(run)))
         return collected.readings(lambda: whole)
+
+    def _cut(self, run: Run, live: LiveEdges, touched: Touched) -> Touched:
+        """What a run by edges wrote, and which of the reads it cut have another value."""
+        with _computing(self.weights):
+            prompts, shape = self.sets[run.prompts], self.weights.shape
+            for batch in batches(prompts, self.batch_size, self.weights.device, run.rows):
+                ablated = self._sources.values(live.source, batch, run.given)
+                clean = self._sources.without_writes(batch, run.given)
+                touched += cut_reads(live, batch, shape, ablated, clean)
+            return with_plan(touched, self._planned(run, self._asked(run)))
 
     def _asked(self, run: Run) -> Sequence[Prompt]:
         """The prompts that a run is asked about."""
@@ -221,18 +233,16 @@ class Engine:
     def _by_edges(self, run: Run, live: LiveEdges, batch: Batch) -> _Intervened:
         ablated = self._sources.values(live.source, batch, run.given)
         given = edits_for(self._sources, batch, run.given, ())
-        clean = self._sources.without_writes(batch, run.given)
         trace = forward_edges(
             self.weights,
             batch,
             live,
             ablated,
             given,
-            clean,
             patterns={reading.head for reading in run.attention},
             sent={share.element.node for share in run.attribution},
         )
-        return _Intervened(trace.final, trace.patterns, trace.sent, trace.touched)
+        return _Intervened(trace.final, trace.patterns, trace.sent, Touched(written=trace.written))
 
     def _traced(self, run: Run, trace: Trace, touched: Touched) -> _Intervened:
         heads = {reading.head for reading in run.attention}

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from circuitspec.engine.edges import readers_of, senders_of
+from circuitspec.engine.edge_masks import senders_of
+from circuitspec.engine.edges import readers_of
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.runs import LiveEdges, Path, Replace, ReplaceAllBut, Rows, Run
 from circuitspec.hypothesis.records import Edge, Element

@@ -27,25 +27,30 @@ def project(block: BlockWeights, channel: Channel, x: Tensor, heads: Tensor | No
     own copy of its group's k and v, so that each can be read, mixed and written by itself. The
     result is after the bias, before q/k norm and rotary: the value that path patching holds.
     """
-    matrix, bias = {
-        "q": (block.w_q, block.b_q),
-        "k": (block.w_k, block.b_k),
-        "v": (block.w_v, block.b_v),
-    }[channel]
     n_heads = block.w_q.shape[0]
+    matrix, bias = _of_channel(block, channel)
     group = n_heads // matrix.shape[0]
-    if heads is None:
-        wanted = None if group == 1 else torch.arange(n_heads, device=x.device) // group
-        computed = matrix
-        computed_bias = bias
-    else:
-        wanted = None
-        computed = matrix[heads // group]
-        computed_bias = None if bias is None else bias[heads // group]
-    out = torch.einsum("btw,hwd->bthd", x, computed)
-    if computed_bias is not None:
-        out = out + computed_bias
-    return out if wanted is None else out[:, :, wanted]
+    if heads is not None:
+        matrix, bias = of_heads(block, channel, heads)
+    out = torch.einsum("btw,hwd->bthd", x, matrix)
+    if bias is not None:
+        out = out + bias
+    if heads is None and group > 1:
+        return out[:, :, torch.arange(n_heads, device=x.device) // group]
+    return out
+
+
+def of_heads(block: BlockWeights, channel: Channel, heads: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The matrix [H, W, D] and bias [H, D] of query heads int64 [H]: those of their groups."""
+    matrix, bias = _of_channel(block, channel)
+    own = heads // (block.w_q.shape[0] // matrix.shape[0])
+    return matrix[own], None if bias is None else bias[own]
+
+
+def _of_channel(block: BlockWeights, channel: Channel) -> tuple[Tensor, Tensor | None]:
+    if channel == "q":
+        return block.w_q, block.b_q
+    return (block.w_k, block.b_k) if channel == "k" else (block.w_v, block.b_v)
 
 
 def attend(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from circuitspec.engine.edges import senders_of
+from circuitspec.engine.edge_masks import senders_of
 from circuitspec.engine.runs import (
     AttentionReading,
     AttributionReading,

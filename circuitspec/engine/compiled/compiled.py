@@ -105,7 +105,7 @@ class Compiled:
         given: Given,
         runs: Sequence[Run],
     ) -> dict[Run, Readings]:
-        positions = {p for run in runs for p in positions_of(run)}
+        positions = {p for run in runs for p in positions_of(run, self.weights.shape)}
         for metric in self.metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
         parts = [

@@ -10,7 +10,8 @@ from circuitspec.engine import kernels
 from circuitspec.engine.apart import apart
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.values import Values
-from circuitspec.engine.edges import readers_of, senders_of
+from circuitspec.engine.edge_masks import senders_of
+from circuitspec.engine.edges import readers_of
 from circuitspec.engine.plan.by_edges import edge_reads
 from circuitspec.engine.plan.by_nodes import Coded, listed, n_nodes, node_index, written
 from circuitspec.engine.plan.by_paths import Held

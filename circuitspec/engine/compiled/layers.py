@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from circuitspec.engine.compiled.attention import Attended, attend_segment
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.keys import LayerKeys
 from circuitspec.engine.compiled.places import Place
-from circuitspec.engine.compiled.values import Pool, Values
+from circuitspec.engine.compiled.values import Pool, Values, stretches
 from circuitspec.engine.plan.demand import Demand, LayerDemand
 from circuitspec.engine.plan.graph import (
     LIVE,
@@ -173,11 +173,18 @@ class LayerStep:
         if self.block.b_o is not None:
             total = total + self.block.b_o
         for code in sorted(set(codes.tolist()) - {LIVE}):
-            heads = torch.from_numpy(np.flatnonzero(codes == code)).to(total.device)
             table = self.chunk.table(code)
             values, each = table.distinct(place)
-            z = table.z(self.layer)[values[:, None], heads]
-            total = total + (z.flatten(1) @ self.block.w_o[heads].flatten(0, 1))[each]
+            z = table.z(self.layer)[values]
+            out: Tensor | None = None
+            # neighbours at once: to pick heads of W_O one by one would be to copy it
+            for first, last in stretches((codes == code).tolist()):
+                if codes[first] == code:
+                    some = slice(first, last)
+                    part = z[:, some].flatten(1) @ self.block.w_o[some].flatten(0, 1)
+                    out = part if out is None else out + part
+            assert out is not None
+            total = total + out[each]
         return total
 
     # ── MLPs ─────────────────────────────────────────────────────────────────────────────────
@@ -190,23 +197,54 @@ class LayerStep:
         families: dict[Place, list[int]] = {}
         for number in self.wanted.mlps:
             families.setdefault(self.place(number), []).append(number)
+        pieces = [
+            (place, some)
+            for place, numbers in families.items()
+            for some in self.keys.portions(numbers, place.count)
+        ]
+        outs: dict[Place, Tensor] = {}
+        done = dict.fromkeys(families, 0)
+        for together in self._packed(pieces):
+            read = [
+                self.values.rows([self._mlp(number).x for number in some], place).flatten(0, 1)
+                for place, some in together
+            ]
+            made = kernels.mlp_output(mlp, norm(read[0] if len(read) == 1 else torch.cat(read)))
+            last = 0
+            for (place, some), part in zip(together, read, strict=True):
+                first, last = last, last + len(part)
+                out = made[first:last].view(len(some), place.count, -1)
+                if len(some) < len(families[place]):
+                    if place not in outs:
+                        outs[place] = out.new_empty(len(families[place]), *out.shape[1:])
+                    outs[place][done[place] : done[place] + len(some)] = out
+                    done[place] += len(some)
+                else:
+                    outs[place] = out
         for place, numbers in families.items():
-            out: Tensor | None = None
-            done = 0
-            for some in self.keys.portions(numbers, place.count):
-                reads = []
-                for number in some:
-                    node = self.graph.nodes[number]
-                    assert isinstance(node, MlpOut)
-                    reads.append(node.x)
-                rows = norm(self.values.rows(reads, place)).flatten(0, 1)
-                got = kernels.mlp_output(mlp, rows).view(len(some), place.count, -1)
-                if out is None:
-                    out = got.new_empty(len(numbers), *got.shape[1:])
-                out[done : done + len(some)] = got
-                done += len(some)
-            assert out is not None
-            self.values.put(numbers, Pool(out, place))
+            self.values.put(numbers, Pool(outs[place], place))
+
+    def _mlp(self, number: int) -> MlpOut:
+        node = self.graph.nodes[number]
+        assert isinstance(node, MlpOut)
+        return node
+
+    def _packed(
+        self, pieces: Sequence[tuple[Place, list[int]]]
+    ) -> Iterator[list[tuple[Place, list[int]]]]:
+        """Instances on different rows together, up to `rows_at_once` rows: in one product they take
+        less time than in several."""
+        together: list[tuple[Place, list[int]]] = []
+        rows = 0
+        for place, some in pieces:
+            count = place.count * len(some)
+            if together and rows + count > self.keys.rows_at_once:
+                yield together
+                together, rows = [], 0
+            together.append((place, some))
+            rows += count
+        if together:
+            yield together
 
     def after(self) -> None:
         """Every residual that is needed after the MLP."""

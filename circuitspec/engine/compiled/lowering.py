@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from circuitspec.engine.plan.by_edges import edge_reads, lower_edges
+from circuitspec.engine.plan.by_edges import edge_reads, lower_edges, named_by
 from circuitspec.engine.plan.by_nodes import Coded, listed, lower_nodes, node_codes
 from circuitspec.engine.plan.by_paths import Held, lower_paths, receivers
 from circuitspec.engine.plan.graph import Graph
@@ -62,7 +62,7 @@ def compilable(run: Run, prompts: PromptSet, shape: ModelShape) -> bool:
         return False
     if run.edges is None:
         return True
-    some = layouts(prompts, run.rows, positions_of(run))
+    some = layouts(prompts, run.rows, positions_of(run, shape))
     return all(distinct_reads(run, each, shape) <= MOST_READS for each in some)
 
 
@@ -85,14 +85,14 @@ def distinct_reads(run: Run, layout: Layout, shape: ModelShape) -> int:
     return most
 
 
-def positions_of(run: Run) -> set[Position]:
+def positions_of(run: Run, shape: ModelShape) -> set[Position]:
     """Every position at which a run treats tokens otherwise than elsewhere."""
     found: set[Position] = set()
     for write in (*run.given, *run.writes):
         elements = write.elements if isinstance(write, Replace) else write.live
         found.update(element.position for element in elements)
     if run.edges is not None:
-        found.update(edge.position for edge in run.edges.edges)
+        found.update(position for _, _, position, _ in named_by(run.edges.edges, shape))
     if run.path is not None:
         found.update(element.position for element in run.path.senders)
         found.update(position for _, _, position in run.path.receivers)

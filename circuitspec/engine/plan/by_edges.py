@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from circuitspec.engine.plan.graph import LIVE, Graph
 from circuitspec.engine.plan.layout import Layout
 from circuitspec.hypothesis.records import Edge
 from circuitspec.hypothesis.shape import ModelShape
-from circuitspec.language.nodes import Channel, Logits
+from circuitspec.language.nodes import Channel, Head, Logits, Mlp, Position
 
 Senders = int
 """A set of senders as bits, by `node_index`."""
@@ -28,20 +28,35 @@ def logits_index(shape: ModelShape) -> int:
     return 1 + shape.n_layers * (shape.n_heads + 1)
 
 
-def edge_reads(edges: Iterable[Edge], layout: Layout, shape: ModelShape) -> Reads:
+def receiver_index(receiver: Head | Mlp | Logits, shape: ModelShape) -> int:
+    """Where a receiver stands: its `node_index`, the logits after all nodes."""
+    return logits_index(shape) if isinstance(receiver, Logits) else node_index(receiver, shape)
+
+
+Named = tuple[tuple[int, Channel, Position, Senders], ...]
+
+
+@lru_cache(maxsize=256)
+def named_by(edges: frozenset[Edge], shape: ModelShape) -> Named:
+    """Edges by what reads them, wherever that is: receiver, channel, position, senders.
+
+    Remembered: a run's edges are asked about several times, and there may be tens of thousands.
+    """
+    found: dict[tuple[int, Channel, Position], Senders] = {}
+    for edge in edges:
+        key = (receiver_index(edge.receiver, shape), edge.channel, edge.position)
+        found[key] = found.get(key, 0) | 1 << node_index(edge.sender, shape)
+    return tuple((*key, senders) for key, senders in found.items())
+
+
+def edge_reads(edges: frozenset[Edge], layout: Layout, shape: ModelShape) -> Reads:
     """What every channel reads along `edges`, segment by segment."""
     found: Reads = {}
     where = cache(layout.where)
-    for edge in edges:
-        receiver = (
-            logits_index(shape)
-            if isinstance(edge.receiver, Logits)
-            else node_index(edge.receiver, shape)
-        )
-        sender = 1 << node_index(edge.sender, shape)
-        for segment in where(edge.position):
-            key = (receiver, edge.channel, segment)
-            found[key] = found.get(key, 0) | sender
+    for receiver, channel, position, senders in named_by(edges, shape):
+        for segment in where(position):
+            key = (receiver, channel, segment)
+            found[key] = found.get(key, 0) | senders
     return found
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from circuitspec.engine.plan.by_edges import Reads, logits_index
-from circuitspec.engine.plan.by_nodes import Listed, node_index
+from circuitspec.engine.plan.by_edges import Reads, logits_index, receiver_index
+from circuitspec.engine.plan.by_nodes import Listed
 from circuitspec.engine.plan.graph import (
     AS_BASE,
     LIVE,
@@ -20,7 +20,7 @@ from circuitspec.engine.plan.graph import (
 from circuitspec.engine.plan.layout import Layout
 from circuitspec.engine.runs import Path
 from circuitspec.hypothesis.shape import ModelShape
-from circuitspec.language.nodes import Channel, Logits
+from circuitspec.language.nodes import Channel
 
 Held = dict[tuple[int, Channel, int], int]
 """How far what each receiver channel reads has moved, by receiver, channel and segment."""
@@ -30,7 +30,7 @@ def receivers(path: Path, layout: Layout, shape: ModelShape) -> list[tuple[int, 
     """The receiver channels that are held, by receiver, channel and segment."""
     found: Reads = {}
     for node, channel, position in path.receivers:
-        index = logits_index(shape) if isinstance(node, Logits) else node_index(node, shape)
+        index = receiver_index(node, shape)
         for segment in layout.where(position):
             found[index, channel, segment] = 1
     return sorted(found)

@@ -87,7 +87,7 @@ def reckon(
     total, peak, goes = Cost(), 0, 0
     for (name, rows, given), members in _groups(unique).items():
         prompts = sets[name]
-        positions = {p for run in members for p in positions_of(run)}
+        positions = {p for run in members for p in positions_of(run, shape)}
         for metric in metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
         for layout in layouts(prompts, rows, positions):
