@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit_run import TOLERANCE as HOOK_TOLERANCE
+from circuitspec.engine.audit.checks import Extent, kind_of, through_hooks
+from circuitspec.engine.audit.run import TOLERANCE as HOOK_TOLERANCE
+from circuitspec.engine.audit.through_hooks import Handlers, forward_through_hooks
 from circuitspec.engine.check import Check, Computed
 from circuitspec.engine.engine import Engine
-from circuitspec.engine.hook_checks import Extent, kind_of, through_hooks
 from circuitspec.engine.identities import (
     IDENTITY_PROMPTS,
     PROBES,
@@ -29,7 +30,6 @@ from circuitspec.engine.identities import (
     spread,
 )
 from circuitspec.engine.runs import EngineError, Readings, Run
-from circuitspec.engine.through_hooks import Handlers, forward_through_hooks
 from circuitspec.model.load import LoadedModel
 from circuitspec.task.records import Prompt
 

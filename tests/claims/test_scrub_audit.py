@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from circuitspec.claims import scrubbing
-from circuitspec.engine.audit_model import HookedModel
-from circuitspec.engine.audit_scrubs import ScrubAudit
+from circuitspec.engine.audit.model import HookedModel
+from circuitspec.engine.audit.scrubs import ScrubAudit
 from circuitspec.engine.scrubbing.story import scrubbed_roles
 from tests.claims.scrub_replay import story, value
 from tests.claims.test_scrubbing import CLAIM, NAMES

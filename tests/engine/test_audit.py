@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitspec.engine.audit import Audit, Audited
+from circuitspec.engine.audit.audit import Audit, Audited
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.runs import (
     CopyingReading,

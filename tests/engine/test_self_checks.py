@@ -14,7 +14,9 @@ from torch import Tensor
 
 from circuitspec.engine import edges as by_edges
 from circuitspec.engine import engine as engine_module
-from circuitspec.engine import hook_checks, kernels, self_checks, sources, writes
+from circuitspec.engine import kernels, self_checks, sources, writes
+from circuitspec.engine.audit import checks as hook_checks
+from circuitspec.engine.audit.through_hooks import Handlers, SilentHookError, forward_through_hooks
 from circuitspec.engine.batches import Batch
 from circuitspec.engine.check import Computed
 from circuitspec.engine.compiled import chunk, layers, subject
@@ -35,7 +37,6 @@ from circuitspec.engine.runs import (
     Zero,
 )
 from circuitspec.engine.self_checks import Check, run_self_checks
-from circuitspec.engine.through_hooks import Handlers, SilentHookError, forward_through_hooks
 from circuitspec.hypothesis.records import Edge, Element
 from circuitspec.language.nodes import (
     END,
@@ -581,7 +582,7 @@ def test_a_value_that_is_not_a_number_does_not_pass(monkeypatch: pytest.MonkeyPa
 
 def test_a_hook_that_never_fires_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """`hook_rot_q` of GPT-NeoX is listed by TransformerLens and never fires."""
-    from circuitspec.engine import through_hooks
+    from circuitspec.engine.audit import through_hooks
 
     honest = through_hooks._Pass._hook
 

@@ -309,6 +309,6 @@ def test_keys_that_are_not_those_of_the_draw(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_sample_says_which_scrubs_it_leaves_to_a_full_audit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("circuitspec.engine.hook_checks.MOST_STATES", 1)
+    monkeypatch.setattr("circuitspec.engine.audit.checks.MOST_STATES", 1)
     (check,) = (c for c in decided(SCRUB, story(8)).self_checks if c.name == SCRUBS)
     assert check.detail.startswith("0 of 5 scrubs, 0 trees; 5 left to --audit, with more than 1 ")

@@ -11,12 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from circuitspec.engine.audit import Audit
-from circuitspec.engine.audit_model import HookedModel
-from circuitspec.engine.audit_readings import MASS_TOLERANCE, metric_figure, top_tokens
-from circuitspec.engine.audit_run import AT_ONCE, TOLERANCE
-from circuitspec.engine.audit_scores import score
-from circuitspec.engine.audit_scrubs import ScrubAudit, WrongDrawError
+from circuitspec.engine.audit.audit import Audit
+from circuitspec.engine.audit.model import HookedModel
+from circuitspec.engine.audit.readings import MASS_TOLERANCE, metric_figure, top_tokens
+from circuitspec.engine.audit.run import AT_ONCE, TOLERANCE
+from circuitspec.engine.audit.scores import score
+from circuitspec.engine.audit.scrubs import ScrubAudit, WrongDrawError
+from circuitspec.engine.audit.through_hooks import SilentHookError
 from circuitspec.engine.check import Check, Computed
 from circuitspec.engine.identities import spread
 from circuitspec.engine.repeated import OffsetScores
@@ -33,7 +34,6 @@ from circuitspec.engine.runs import (
 )
 from circuitspec.engine.scrubbing.scrub import Scrubbed, Tree
 from circuitspec.engine.scrubbing.tables import count_paths
-from circuitspec.engine.through_hooks import SilentHookError
 from circuitspec.model.load import LoadedModel
 
 Extent = Literal["sample", "all"]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circuitspec.engine.audit.through_hooks import Handlers
 from circuitspec.engine.runs import AttentionReading, AttributionReading, CopyingReading
-from circuitspec.engine.through_hooks import Handlers
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import Head
 from circuitspec.task.records import Metric, Prompt

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from circuitspec.engine.through_hooks import Handlers
+from circuitspec.engine.audit.through_hooks import Handlers
 from circuitspec.language.nodes import INPUT, Head, HeadIndex, Input, Layer, Mlp
 
 Node = Input | Head | Mlp

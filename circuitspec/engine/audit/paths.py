@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit_writes import Values, Writes, writing
+from circuitspec.engine.audit.through_hooks import Handlers
+from circuitspec.engine.audit.writes import Values, Writes, writing
 from circuitspec.engine.runs import Hop, Path
-from circuitspec.engine.through_hooks import Handlers
 from circuitspec.hypothesis.records import Element
 from circuitspec.language.nodes import (
     LOGITS,

@@ -14,15 +14,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit_model import HookedModel
-from circuitspec.engine.audit_story import ROOT, Graph, Home, Part, Receiver, Step, Terms, graph_of
-from circuitspec.engine.audit_writes import Node, Values, Writes
+from circuitspec.engine.audit.model import HookedModel
+from circuitspec.engine.audit.story import ROOT, Graph, Home, Part, Receiver, Step, Terms, graph_of
+from circuitspec.engine.audit.through_hooks import Handlers
+from circuitspec.engine.audit.writes import Node, Values, Writes
 from circuitspec.engine.runs import Integers
 from circuitspec.engine.scrubbing.draws import Drawn
 from circuitspec.engine.scrubbing.scrub import Scrubbing, Tree
 from circuitspec.engine.scrubbing.story import Key
 from circuitspec.engine.scrubbing.tables import Table
-from circuitspec.engine.through_hooks import Handlers
 from circuitspec.hypothesis.records import Hypothesis
 from circuitspec.language.nodes import (
     INPUT,

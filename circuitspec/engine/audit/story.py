@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from circuitspec.engine.audit_writes import Node
+from circuitspec.engine.audit.writes import Node
 from circuitspec.hypothesis.records import Circuit, EdgeStatement, Hypothesis
 from circuitspec.hypothesis.shape import ModelShape, exists
 from circuitspec.language.nodes import (

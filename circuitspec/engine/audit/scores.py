@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit_model import HookedModel
+from circuitspec.engine.audit.model import HookedModel
+from circuitspec.engine.audit.through_hooks import Handlers
 from circuitspec.engine.repeated import OffsetKind, Repeated
 from circuitspec.engine.runs import Floats
-from circuitspec.engine.through_hooks import Handlers
 from circuitspec.language.nodes import Head
 
 

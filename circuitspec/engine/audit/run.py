@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit_model import HookedModel
-from circuitspec.engine.audit_paths import PatchedPath
-from circuitspec.engine.audit_readings import (
+from circuitspec.engine.audit.model import HookedModel
+from circuitspec.engine.audit.paths import PatchedPath
+from circuitspec.engine.audit.readings import (
     Figure,
     Seen,
     attention_figure,
@@ -22,7 +22,8 @@ from circuitspec.engine.audit_readings import (
     top_tokens,
     watching,
 )
-from circuitspec.engine.audit_writes import Node, Values, Writes, writing
+from circuitspec.engine.audit.through_hooks import Handlers
+from circuitspec.engine.audit.writes import Node, Values, Writes, writing
 from circuitspec.engine.noise import noise
 from circuitspec.engine.runs import (
     LensReading,
@@ -37,7 +38,6 @@ from circuitspec.engine.runs import (
     Write,
     Zero,
 )
-from circuitspec.engine.through_hooks import Handlers
 from circuitspec.language.nodes import INPUT, LOGITS, Channel, Head, Layer, Logits, Mlp, Position
 from circuitspec.model.load import LoadedModel
 from circuitspec.task.records import Metric, Prompt, PromptSet
@@ -46,6 +46,8 @@ TOLERANCE = 3e-5
 """Of the engine against TransformerLens, whose model is in float32, relative to logits' scale."""
 AT_ONCE = 16
 """Prompts in one pass through hooks."""
+NUMBERS = 1 << 24
+"""Logits in one pass over a reference set: of a small model, many more prompts than `AT_ONCE`."""
 
 
 class Subject(HookedModel):
@@ -78,7 +80,9 @@ class Subject(HookedModel):
     def _average(self, chosen: Sequence[Prompt], pooled: bool) -> Values:
         totals: Values = {}
         count = 0
-        for places in rows_of([len(prompt.tokens) for prompt in chosen], AT_ONCE):
+        lengths = [len(prompt.tokens) for prompt in chosen]
+        at_once = max(AT_ONCE, NUMBERS // (self.shape.d_vocab_out * max(lengths)))
+        for places in rows_of(lengths, min(at_once, 512)):
             tokens = torch.tensor([chosen[i].tokens for i in places])
             count += tokens.numel() if pooled else len(tokens)
             for node, value in self.record(tokens, Writes()).items():

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitspec.engine.audit_readings import ReadOut
-from circuitspec.engine.audit_writes import Node, Values, Writes
-from circuitspec.engine.through_hooks import Handlers, forward_through_hooks
+from circuitspec.engine.audit.readings import ReadOut
+from circuitspec.engine.audit.through_hooks import Handlers, forward_through_hooks
+from circuitspec.engine.audit.writes import Node, Values, Writes
 from circuitspec.hypothesis.shape import ModelShape
 from circuitspec.language.nodes import (
     INPUT,

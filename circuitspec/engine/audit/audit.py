@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from circuitspec.engine.audit_readings import Figure, rows_of
-from circuitspec.engine.audit_run import AT_ONCE, Part, Subject
+from circuitspec.engine.audit.readings import Figure, rows_of
+from circuitspec.engine.audit.run import AT_ONCE, Part, Subject
 from circuitspec.engine.runs import Floats, Run
 from circuitspec.model.load import LoadedModel
 from circuitspec.task.records import Metric, PromptSet
