@@ -6,6 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 
 import pytest
@@ -100,7 +102,7 @@ def test_all_are_collected_on_demand_and_mistakes_are_shown(project: pytest.Pyte
     done.assert_outcomes(errors=1)
     text = done.stdout.str()
     assert "ERROR drafts/wrong.circuit" in text
-    assert re.search(r"error\[H012\]: .*NOWHERE", text), text
+    assert re.search(r"error\[H047\]: .*NOWHERE", text), text
     assert "reader = a2.h0, a3.h2, a3.h5 @ NOWHERE attends S2" in text, "the line, not a traceback"
     assert "Traceback" not in text
 
@@ -299,8 +301,10 @@ def test_what_has_to_be_installed_is_said(
 
 
 def test_a_model_that_is_not_there_fails_its_claims_alone(project: pytest.Pytester) -> None:
+    """A directory's content is known once it is loaded; of a packaged model, when collecting."""
     path = project.path / "specs" / "mini.circuit"
-    path.write_text(SPEC.replace('"ioi-mini"', '"ioi-mini" revision "sha256:0000000000000000"'))
+    copytree(Path(extras.__file__).parent / "model" / "zoo" / "ioi-mini", project.path / "copied")
+    path.write_text(SPEC.replace('"ioi-mini"', '"../copied" revision "sha256:0000000000000000"'))
     done = project.runpytest_inprocess(*LOAD, "specs/mini.circuit", "test_ordinary.py")
     done.assert_outcomes(passed=1, failed=3)
     assert "error[M012]" in done.stdout.str()
