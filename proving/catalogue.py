@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from proving.machine import Machine
-from proving.machines import duplicates, histogram, induction, maximum, movers, previous
+from proving.machines import duplicates, histogram, induction, layered, maximum, movers, previous
 from proving.story import Story
 from proving.task import Task
 from proving.world import World
@@ -50,6 +50,12 @@ def catalogue() -> tuple[Entry, ...]:
             movers.machine(norm=True, mlps=True, noise=0.01, name="movers_gpt2"),
             movers.task(),
             movers.story(mlps=True),
+        ),
+        _entry(layered.machine(noise=0.01), layered.task(), layered.story()),
+        _entry(
+            layered.machine(norm=True, noise=0.005, name="layered_norm"),
+            layered.task(),
+            layered.story(),
         ),
     )
 

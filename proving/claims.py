@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from random import Random
 
 import numpy as np
 
-from proving.exact import depth
 from proving.figure import Claim, Figure, Unit
 from proving.machine import Array
 from proving.scrub import is_told_apart, scrub
+from proving.sets import Figured, Sets, is_zero
 from proving.story import Edge, Role, Story
-from proving.world import Ablation, Elements, World
+from proving.world import Ablation, World
 
 ENOUGH = 0.2
 """What a ratio is over must be this much of the model's metric, or the claim is not made."""
 
-MANY = 20
-"""Stories with more declared edges than this have no claim on every edge."""
-
-RANDOM_SETS = 8
-"""Sets K that a completeness claim draws at random."""
+AT_MOST = 1024
+"""Prompts that a claim which samples until decided may take."""
 
 SCRUB_DRAWS = 16
 """Draws a prompt in a claim that scrubs."""
 
 
-def _place(node: str) -> tuple[float, int]:
-    """Where a node comes in the order in which random sets are drawn."""
-    return depth(node), int(node.partition(".h")[2] or 0)
-
-
-def _is_zero(change: Array) -> bool:
-    return bool(np.abs(change).max() < 1e-9)
-
-
-Figured = Callable[[], Figure | None]
-"""A figure when it is asked for; None where the claim would mean nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Every claim of a story in a world, with its figure."""
+    """Every claim of a story in a world, with its figure. `seed` is the spec's."""
 
     world: World
     story: Story
+    seed: int = 0
 
     def all(self) -> Iterator[tuple[Claim, Figured]]:
         """Claims and figures, in a fixed order."""
+        sets = self.sets
         for ablation in self.ablations():
             yield from self.faithful(ablation)
             yield from self.knockouts(ablation)
             yield from self.given(ablation)
-            yield from self.complete(ablation)
-            yield from self.minimal(ablation)
+            yield from sets.complete(ablation)
+            yield from sets.searched(ablation)
+            yield from sets.minimal(ablation)
+            yield from self.until_decided(ablation)
         for baseline in self.world.task.baselines:
             yield from self.patches(baseline)
             yield from self.paths(baseline)
@@ -73,6 +60,13 @@ class Claims:
                 yield Ablation(by=by, value="counterfactual", baseline=baseline)
                 yield Ablation(by=by, value="mean", baseline=baseline, over="template")
                 yield Ablation(by=by, value="mean", baseline=baseline, over="position")
+            first = self.world.task.baselines[0]
+            yield Ablation(by=by, value="mean", baseline=first, over="batch")
+
+    @property
+    def sets(self) -> Sets:
+        """The claims that take sets out of the circuit."""
+        return Sets(world=self.world, story=self.story, seed=self.seed)
 
     @property
     def model(self) -> Array:
@@ -81,7 +75,7 @@ class Claims:
 
     def _of_model(self, logits: Array) -> Figure:
         metric = self.world.metric(logits)
-        return Figure(parts=(metric,), under=self.model, still=_is_zero(metric - self.model))
+        return Figure(parts=(metric,), under=self.model, still=is_zero(metric - self.model))
 
     # ── cutting ──────────────────────────────────────────────────────────────────────────────────
 
@@ -129,6 +123,15 @@ class Claims:
             case _:
                 return Figure(parts=(mine,), under=model, blind=blind)
 
+    def until_decided(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
+        """Claims that sample on until they are decided: the same figures, other intervals."""
+        for claim, figured in (*self.faithful(ablation), *self.sets.minimal(ablation)):
+            first = claim.key.split()[:2]
+            if claim.left in ("logit_diff", "agreement", "error") or first == ["minimal", "role"]:
+                actions = (*claim.actions, f"until decided, at most {AT_MOST}")
+                key = f"until decided {claim.key}"
+                yield replace(claim, kind="until decided", key=key, actions=actions), figured
+
     def knockouts(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
         """The model without a role."""
         for name in self.story.roles:
@@ -142,7 +145,7 @@ class Claims:
             yield claim, partial(self._knockout, ablation, name)
 
     def _knockout(self, ablation: Ablation, name: str) -> Figure:
-        cut = self._leaving(self.story.elements(name), ablation)
+        cut = self.sets.leaving(self.story.elements(name), ablation)
         return self._of_model(self.world.knockout(ablation, *cut))
 
     def given(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
@@ -177,132 +180,7 @@ class Claims:
         else:
             logits = self.world.knockout(ablation, out | self.story.elements(name))
         metric = self.world.metric(logits)
-        return Figure(parts=(metric,), under=model, still=_is_zero(metric - model))
-
-    def complete(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
-        """Incompleteness over the roles, and over sets drawn at random."""
-        for sets in ("roles", f"random {RANDOM_SETS}"):
-            claim = Claim(
-                kind="completeness",
-                key=f"complete {sets} {ablation.text}",
-                actions=(f"ablate {ablation.text}", f"knockouts {sets}"),
-                left="incompleteness",
-                unit="of model",
-            )
-            yield claim, partial(self._complete, ablation, sets)
-
-    def _complete(self, ablation: Ablation, sets: str) -> Figure:
-        if sets == "roles":
-            cuts = [self._leaving(self.story.elements(name), ablation) for name in self.story.roles]
-        else:
-            cuts = list(self._random_sets(ablation))
-        parts = []
-        still = False
-        for elements, edges in cuts:
-            mine = self.world.metric(self.world.circuit(self.story, ablation, elements, edges))
-            whole = self.world.metric(self.world.knockout(ablation, elements, edges))
-            parts.append(mine - whole)
-            still = still or (bool(elements or edges) and _is_zero(whole - self.model))
-        return Figure(parts=tuple(parts), under=self.model, over="largest size", still=still)
-
-    def _leaving(self, elements: Elements, ablation: Ablation) -> tuple[Elements, frozenset[Edge]]:
-        """A set of elements; by edges, all edges of the circuit that leave them."""
-        if ablation.by == "nodes":
-            return elements, frozenset()
-        edges = self.story.edges(self.world.machine.n_layers)
-        return frozenset(), frozenset(e for e in edges if (e[0], e[3]) in elements)
-
-    def _random_sets(self, ablation: Ablation) -> Iterator[tuple[Elements, frozenset[Edge]]]:
-        """The sets that `random N` draws with seed 0: each part with probability one half."""
-        elements = sorted(self.story.elements(), key=lambda e: (_place(e[0]), e[1]))
-        edges = sorted(
-            self.story.declared(),
-            key=lambda e: (_place(e[0]), _place(e[1]), ("q", "k", "v", "in", "").index(e[2]), e[3]),
-        )
-        for number in range(RANDOM_SETS):
-            random = Random(f"0/knockouts/random/{number}")
-            if ablation.by == "nodes":
-                yield frozenset(e for e in elements if random.random() < 0.5), frozenset()
-            else:
-                yield frozenset(), frozenset(e for e in edges if random.random() < 0.5)
-
-    def minimal(self, ablation: Ablation) -> Iterator[tuple[Claim, Figured]]:
-        """The effect of every role or edge, of every head or node given the rest of its role."""
-        for unit in ("role", "head", "node", "edge"):
-            if unit == "edge" and (ablation.by == "nodes" or self._has_many_edges()):
-                continue
-            claim = Claim(
-                kind="minimality",
-                key=f"minimal {unit} {ablation.text}",
-                actions=(f"ablate {ablation.text}", f"each {unit}"),
-                left="effect",
-                unit="of model",
-            )
-            yield claim, partial(self._minimal, ablation, unit)
-
-    def _has_many_edges(self) -> bool:
-        """Whether there are too many to take out each in a claim of hundreds."""
-        return len(self.story.declared()) > MANY
-
-    def _minimal(self, ablation: Ablation, unit: str) -> Figure:
-        parts = []
-        for name, role in self.story.roles.items() if unit != "edge" else ():
-            cut = self.story.elements(name)
-            without = self.world.circuit(self.story, ablation, *self._leaving(cut, ablation))
-            rests: list[Elements] = [frozenset()]
-            if unit != "role":
-                nodes = [n for n in role.nodes if unit == "node" or n[0] == "a"]
-                rests = [self._rest(cut, node) for node in nodes]
-            for rest in rests:
-                left = self._leaving(rest, ablation)
-                before = self.world.circuit(self.story, ablation, *left)
-                parts.append(self.world.metric(before) - self.world.metric(without))
-        if unit == "edge":
-            parts = self._each_edge(ablation)
-        still = any(map(_is_zero, parts))
-        return Figure(parts=tuple(parts), under=self.model, over="smallest size", still=still)
-
-    @staticmethod
-    def _rest(cut: Elements, node: str) -> Elements:
-        return frozenset(element for element in cut if element[0] != node)
-
-    def _each_edge(self, ablation: Ablation) -> list[Array]:
-        """Every declared edge, given the others from its sender's to its receiver's role."""
-        declared = self.story.declared()
-        parts = []
-        for edge in sorted(declared):
-            given = frozenset(
-                other
-                for other in declared - {edge}
-                if self._sending(other) & self._sending(edge)
-                and self._receiving(other) & self._receiving(edge)
-            )
-            before = self.world.circuit(self.story, ablation, cut_edges=given)
-            after = self.world.circuit(self.story, ablation, cut_edges=given | {edge})
-            parts.append(self.world.metric(before) - self.world.metric(after))
-        return parts
-
-    def _sending(self, edge: Edge) -> frozenset[str]:
-        """The roles an edge comes from, or `input`."""
-        node, _, _, label = edge
-        if node == "input":
-            return frozenset({"input"})
-        return frozenset(
-            name
-            for name, role in self.story.roles.items()
-            if node in role.nodes and label in role.at
-        )
-
-    def _receiving(self, edge: Edge) -> frozenset[str]:
-        """The roles an edge leads to; of the logits, these themselves."""
-        _, node, channel, label = edge
-        if node == "logits":
-            return frozenset({"logits"})
-        return frozenset(
-            name
-            for name, role in self.story.roles.items()
-            if node in role.nodes and label in role.reads_at(channel)
-        )
+        return Figure(parts=(metric,), under=model, still=is_zero(metric - model))
 
     # ── patching ─────────────────────────────────────────────────────────────────────────────────
 
@@ -323,7 +201,7 @@ class Claims:
         other = self.world.other(baseline).out
         logits = self.world.patched(self.story.elements(name), other, (baseline, "patch"))
         if left == "agreement":
-            still = _is_zero(self.world.metric(logits) - self.model)
+            still = is_zero(self.world.metric(logits) - self.model)
             return Figure(parts=(self.world.agreement(logits),), still=still)
         return self._of_model(logits)
 
@@ -377,7 +255,7 @@ class Claims:
         if abs((self.model - corrupted).mean()) < ENOUGH * abs(self.model.mean()):
             return None
         back = self.world.metric(self.world.restored(baseline, self.story.elements(name)))
-        still = _is_zero(back - corrupted)
+        still = is_zero(back - corrupted)
         return Figure(parts=(back - corrupted,), under=self.model - corrupted, still=still)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────

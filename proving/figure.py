@@ -21,6 +21,7 @@ class Figure:
     claim on a mean, with agreement below one half or the mean error above half of the model's.
     `still`: some intervention leaves the metric of every prompt as it was, as inert ones do.
     `error`: the standard error of a value that is a mean over draws, 0 of one that is exact.
+    `may_be`: the least and most that the value of a search comes to, whichever prompts it sees.
     """
 
     parts: tuple[Array, ...]
@@ -29,6 +30,7 @@ class Figure:
     blind: bool = False
     still: bool = False
     error: float = 0.0
+    may_be: tuple[float, float] | None = None
 
     def value(self, operator: str) -> float:
         """The number that `operator` compares."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from scipy.stats import beta
 
 from circuitspec.judge.records import RequirementResult
 from circuitspec.language.diagnostics import has_errors
@@ -137,6 +140,44 @@ def table(outcomes: Sequence[Outcome], by: str) -> str:
     return "\n".join(lines)
 
 
+def bound(outcomes: Sequence[Outcome]) -> str:
+    """How often a false claim held, with the one-sided 95% upper bound of Clopper and Pearson."""
+    false = [outcome for outcome in outcomes if not outcome.claim.truth]
+    held = sum(outcome.verdict == "holds" for outcome in false)
+    if held == len(false):
+        return f"false claims that held: {held} of {len(false)}"
+    top = float(beta.ppf(0.95, held + 1, len(false) - held))
+    return (
+        f"false claims that held: {held} of {len(false)};"
+        f" their rate is at most {top:.2%} (one-sided 95%)"
+    )
+
+
+def reasons(outcomes: Iterable[Outcome], verdict: str) -> Iterator[str]:
+    """Why claims came out so: each reason, its numbers left out, and how often it was given."""
+    why = Counter(
+        re.sub(r"-?[\d.,]+(e[-+]?\d+)?%?", "#", outcome.reason) if outcome.reason else "(no reason)"
+        for outcome in outcomes
+        if outcome.verdict == verdict
+    )
+    for reason, count in why.most_common():
+        yield f"  {count:4d}  {reason}"
+
+
+def makeup(outcomes: Sequence[Outcome]) -> str:
+    """What was tried: labels, how many are close, and the largest kind of mutant."""
+    n = len(outcomes)
+    labels = Counter(outcome.claim.label for outcome in outcomes)
+    close = sum(outcome.claim.distance <= 2 for outcome in outcomes)
+    stories = len({(o.claim.machine, o.claim.hypothesis) for o in outcomes})
+    kinds = Counter(outcome.claim.mutation for outcome in outcomes)
+    (largest, count) = kinds.most_common(1)[0]
+    return (
+        f"{n} claims of {stories} mutated stories; labels: {dict(labels)}; within 2δ: {close}"
+        f" ({close / n:.0%}); the largest kind: {largest}, {count / n:.0%}"
+    )
+
+
 def mistakes(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Of enumerated prompts: every verdict that is not the known one.
 
@@ -164,19 +205,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--claims", type=int, default=3, help="claims a mutated story, at most")
     parser.add_argument("--only", action="append", help="a machine's name; may be repeated")
     parser.add_argument("--sampled", type=int, metavar="N", help="draw N prompts instead of all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="the spec's, of prompts and sets K")
     parser.add_argument("--no-truth", action="store_true", help="leave the true stories out")
     stated = parser.parse_args(arguments)
     entries = [e for e in catalogue() if not stated.only or e.name in stated.only]
     started = time.perf_counter()
     listed = {
-        entry.name: list(hypotheses(entry, stories=stated.stories, claims=stated.claims))
+        entry.name: list(
+            hypotheses(entry, stories=stated.stories, claims=stated.claims, seed=stated.seed)
+        )
         for entry in entries
     }
     digest = hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
     count = sum(len(h.claims) for all_ in listed.values() for h in all_)
     print(f"{count} mutants labelled in {time.perf_counter() - started:.0f} s; labels {digest}")
-    sample = "sample all, reference all, seed 0"
+    sample = f"sample all, reference all, seed {stated.seed}"
     if stated.sampled:
         sample = f"sample evaluation {stated.sampled}, reference all, seed {stated.seed}"
     outcomes: list[Outcome] = []
@@ -186,7 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exact = not stated.sampled
             mine = listed[entry.name]
             if exact and not stated.no_truth:
-                truth = verdicts(entry, [true_story(entry)], sample, folder, exact=True)
+                truth = verdicts(
+                    entry, [true_story(entry, stated.seed)], sample, folder, exact=True
+                )
                 report(f"{entry.name}: the true story, {len(truth)} claims", mistakes(truth))
             passed, why = accepted(entry, mine, folder)
             print(
@@ -208,9 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(outcomes, "mutation"))
     print()
     print(table(outcomes, "kind"))
-    labels = Counter(outcome.claim.label for outcome in outcomes)
-    close = sum(outcome.claim.distance <= 2 for outcome in outcomes)
-    print(f"\nlabels: {dict(labels)}; within 2δ: {close} of {len(outcomes)}")
+    print(f"\n{makeup(outcomes)}\n{bound(outcomes)}")
+    for verdict in ("inconclusive", "invalid"):
+        print(f"{verdict}:", *reasons(outcomes, verdict), sep="\n")
     print(f"{time.perf_counter() - started:.0f} s")
     if stated.sampled:
         for outcome in outcomes:

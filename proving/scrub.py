@@ -52,12 +52,12 @@ class Scrubbed:
 
 def scrub(world: World, story: Story) -> Scrubbed:
     """`scrub over task` of a story, over the whole population."""
-    every = np.arange(len(world.task.prompts))
+    task = world.task
     key = "scrub", tuple(story.roles.items()), story.lines, story.keep_mlps
-    last = world.clean().logits[:, -1].mean(0)
+    on_any = task.over_position(task.at_end(world.clean().logits))
     return Scrubbed(
         draws=world.once(key, lambda: _draws(world, story)),
-        random=world.task.score(np.broadcast_to(last, (len(every), last.size)), every),
+        random=task.score(on_any, np.arange(len(task.prompts))),
     )
 
 
@@ -109,11 +109,12 @@ class _Tree:
 
     def state(self, name: str, t: int, x: Tokens) -> _State:
         """A role (or the logits) at a token, on prompts x, with one draw for all else."""
-        other = self.random.integers(0, len(self.world.task.prompts), len(x))
+        alike = np.flatnonzero(self.world.task.lengths == self.last + 1)
+        other = alike[self.random.integers(0, len(alike), len(x))]
         return _State(tree=self, name=name, t=t, x=x, other=other)
 
     def drawn(self, role: Role, x: Tokens) -> Tokens:
-        """For each of x a prompt that agrees with it in what the role carries."""
+        """For each of x a prompt as long that agrees with it in what the role carries."""
         if not role.carries:
             return x
         of = self.world.task.classes(role.carries)

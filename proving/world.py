@@ -72,13 +72,13 @@ class World:
                 found = {node: np.zeros_like(value) for node, value in out.items()}
             else:
                 found = dict(self.other(ablation.baseline).out)
-            if ablation.value == "mean" and ablation.over == "template":
-                found = {node: self.task.over_template(value) for node, value in found.items()}
-            elif ablation.value == "mean":  # all prompts have one length: over position
-                found = {
-                    node: np.broadcast_to(value.mean(0), value.shape)
-                    for node, value in found.items()
-                }
+            if ablation.value == "mean":
+                averaged = {
+                    "template": self.task.over_template,
+                    "position": self.task.over_position,
+                    "batch": self.task.over_batch,
+                }[ablation.over]
+                found = {node: averaged(value) for node, value in found.items()}
             self._values[key] = found
         return self._values[key]
 
@@ -186,12 +186,14 @@ class World:
 
     def agreement(self, logits: Array) -> Array:
         """Whether the top token is the model's."""
-        mine, theirs = logits[:, -1], self.clean().logits[:, -1]
+        mine, theirs = (self.task.at_end(each) for each in (logits, self.clean().logits))
         return np.asarray((mine.argmax(-1) == theirs.argmax(-1)).astype(np.float64))
 
     def kl(self, logits: Array) -> Array:
         """KL(model ‖ run) in nats."""
-        log_p, log_q = (_log_softmax(each[:, -1]) for each in (self.clean().logits, logits))
+        log_p, log_q = (
+            _log_softmax(self.task.at_end(each)) for each in (self.clean().logits, logits)
+        )
         return np.asarray((np.exp(log_p) * (log_p - log_q)).sum(-1))
 
     def attention(self, node: str, at: str, keys: tuple[str, ...]) -> Array:
@@ -203,13 +205,13 @@ class World:
     def attribution(self, node: str) -> Array:
         """What a node adds to logit_diff at END through the final norm, its divisor frozen."""
         run = self.clean()
-        out, final = run.out[node][:, -1], run.final[:, -1]
+        out, final = (self.task.at_end(each) for each in (run.out[node], run.final))
         weights = self.machine.weights
         if self.machine.norm:
             centred = final - final.mean(-1, keepdims=True)
             divisor = np.sqrt((centred**2).mean(-1, keepdims=True) + self.machine.eps)
             out = (out - out.mean(-1, keepdims=True)) / divisor * weights["ln_final.w"]
-        return self.task.metric((out @ weights["unembed.W_U"])[:, None])
+        return self.task.score(out @ weights["unembed.W_U"], np.arange(len(out)))
 
 
 def _log_softmax(logits: Array) -> Array:
