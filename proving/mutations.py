@@ -139,14 +139,22 @@ def _edge_dropped(story: Story, machine: Machine) -> Iterator[Mutant]:
 
 
 def _reversed(story: Story, machine: Machine) -> Iterator[Mutant]:
+    """Edges turned round, or running both ways."""
     for number, sender, name, channel in _pairs(story):
         if sender == "input" or name == "logits":
             continue
-        lines = _without(story, number, sender, name, channel)
         back = "in" if story.roles[sender].nodes[0][0] == "m" else (channel.replace("in", "k"))
-        lines.append(EdgeLine(senders=(name,), receivers=(f"{sender}.{back}",)))
+        line = EdgeLine(senders=(name,), receivers=(f"{sender}.{back}",))
+        # what the two carried could not be brought there, and the checker would say so
+        roles = {
+            other: replace(role, carries=()) if other in (sender, name) else role
+            for other, role in story.roles.items()
+        }
+        turned = (*_without(story, number, sender, name, channel), line)
         what = f"{name} -> {sender}.{back}"
-        yield Mutant(kind="edge reversed", what=what, story=replace(story, lines=tuple(lines)))
+        for lines, also in ((turned, ""), ((*story.lines, line), " as well")):
+            changed = replace(story, roles=roles, lines=lines)
+            yield Mutant(kind="edge reversed", what=what + also, story=changed)
 
 
 def _channel(story: Story, machine: Machine) -> Iterator[Mutant]:

@@ -201,7 +201,7 @@ def mistakes(outcomes: Iterable[Outcome]) -> list[Outcome]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m proving.run", description=__doc__)
-    parser.add_argument("--stories", type=int, default=32, help="mutated stories a machine")
+    parser.add_argument("--stories", type=int, default=28, help="mutated stories a machine")
     parser.add_argument("--claims", type=int, default=3, help="claims a mutated story, at most")
     parser.add_argument("--only", action="append", help="a machine's name; may be repeated")
     parser.add_argument("--sampled", type=int, metavar="N", help="draw N prompts instead of all")

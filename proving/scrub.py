@@ -166,17 +166,21 @@ class _State:
     t: int
     x: Tokens
     other: Tokens
-    _below: dict[tuple[str, int, int], Mapping[str, Array]] = field(default_factory=dict)
+    _below: dict[tuple[str, int, int], _State] = field(default_factory=dict)
+    _outputs: dict[str, Array] = field(default_factory=dict)
     _kept: dict[tuple[str, int], Array] = field(default_factory=dict)
 
-    def outputs(self) -> Mapping[str, Array]:
-        """What the role's members put out at its token [rows, d_model]; a leaf's are x's own."""
-        tree = self.tree
-        nodes = tree.story.roles[self.name].nodes
-        if not tree.reads(self.name, self.t):
-            clean = tree.world.clean().out
-            return {node: clean[node][self.x, self.t] for node in nodes}
-        return {node: self._output(node) for node in nodes}
+    def output(self, node: str) -> Array:
+        """What a member of the role puts out at its token [rows, d_model]; a leaf's is x's own.
+
+        Members are computed as they are read: those of two roles may read each other by turns.
+        """
+        if node not in self._outputs:
+            if self.tree.reads(self.name, self.t):
+                self._outputs[node] = self._output(node)
+            else:
+                self._outputs[node] = self.tree.world.clean().out[node][self.x, self.t]
+        return self._outputs[node]
 
     def _output(self, node: str) -> Array:
         machine = self.tree.world.machine
@@ -225,8 +229,8 @@ class _State:
             return self.tree.world.clean().out["input"][self.x, p]
         if (name, p, statement) not in self._below:
             x = self.tree.drawn(self.tree.story.roles[name], self.x)
-            self._below[name, p, statement] = self.tree.state(name, p, x).outputs()
-        return self._below[name, p, statement][sender]
+            self._below[name, p, statement] = self.tree.state(name, p, x)
+        return self._below[name, p, statement].output(sender)
 
     def _kept_output(self, node: str, p: int) -> Array:
         """A kept MLP at a token, on its reader's prompt: it reads the input, kept MLPs below it
