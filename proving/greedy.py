@@ -22,7 +22,7 @@ ROUNDING = 9e-6
 """A rise so near to `TIE` may be seen as one in float32, or not: no such search is labelled. What
 is equal by the machine's symmetry is further from it."""
 
-MANY = 16
+MANY = 64
 """Searches that could end with more sets than this are not labelled."""
 
 

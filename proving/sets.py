@@ -106,8 +106,8 @@ class Sets:
         )
         yield claim, partial(self._searched, ablation)
 
-    def _searched(self, ablation: Ablation) -> Figure | None:
-        """What is found on all prompts, and how large the largest must and may be on others."""
+    def search(self, ablation: Ablation) -> Search:
+        """The search of such a claim."""
         known: dict[frozenset[Part], Array] = {}
 
         def signed(parts: frozenset[Part]) -> Array:
@@ -116,7 +116,7 @@ class Sets:
             return known[parts]
 
         runs, steps, candidates = GREEDY
-        search = Search(
+        return Search(
             parts=self._parts(ablation),
             runs=runs,
             steps=steps,
@@ -124,14 +124,18 @@ class Sets:
             seed=self.seed,
             signed=signed,
         )
+
+    def _searched(self, ablation: Ablation) -> Figure | None:
+        """What is found on all prompts, and how large the largest must and may be on others."""
+        search = self.search(ablation)
         found, ends = search.found(), search.reachable()
         if found is None or ends is None:
             return None
         under = abs(float(self.model.mean()))
-        sizes = [[abs(float(signed(one).mean())) / under for one in end] for end in ends]
+        sizes = [[abs(float(search.signed(one).mean())) / under for one in end] for end in ends]
         every = (self._cut(one, ablation) for end in ends for one in end)
         return Figure(
-            parts=tuple(signed(one) for one in found),
+            parts=tuple(search.signed(one) for one in found),
             under=self.model,
             over="largest size",
             still=self._any_still(ablation, every),

@@ -14,7 +14,11 @@ from proving.run import spec
 from proving.scrub import DRAWS, scrub
 
 CLAIM = f"expect scrubbed {{ scrub over task draws {DRAWS}  require logit_diff >= 0 ci 95 }}"
-MACHINES = ("maximum", "induction", pytest.param("movers_gpt2", marks=pytest.mark.slow))
+MACHINES = (
+    "maximum",
+    "induction",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("layered", "movers_gpt2")),
+)
 
 
 @pytest.mark.parametrize("name", MACHINES)
