@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,26 @@ def test_what_cannot_be_said_is_refused(entry: Entry, tmp_path: Path) -> None:
     passed, why = accepted(entry, listed, tmp_path)
     assert passed == []
     assert {"H011", "H012"} <= set(why)
+
+
+def test_a_sample_until_decided(tmp_path: Path) -> None:
+    """On prompts that are drawn: what is true by 2δ is never refuted, and mostly decided."""
+    (entry,) = (e for e in catalogue() if e.name in QUICK)
+    story = true_story(entry)
+    claims = tuple(
+        claim for claim in story.claims if claim.kind == "until decided" and "by nodes" in claim.key
+    )
+    assert len(claims) > 10
+    outcomes = verdicts(
+        entry,
+        [replace(story, claims=claims)],
+        "sample evaluation 130, reference all, seed 0",
+        tmp_path,
+        exact=False,
+    )
+    decided = [outcome for outcome in outcomes if outcome.verdict == "holds"]
+    assert len(decided) > len(claims) / 2
+    assert not [outcome for outcome in outcomes if outcome.verdict == "refuted"]
 
 
 @pytest.mark.slow
