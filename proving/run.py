@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import pickle
 import re
 import sys
 import tempfile
@@ -206,16 +207,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", help="a machine's name; may be repeated")
     parser.add_argument("--sampled", type=int, metavar="N", help="draw N prompts instead of all")
     parser.add_argument("--seed", type=int, default=0, help="the spec's, of prompts and sets K")
+    parser.add_argument(
+        "--labels", type=Path, help="a file that keeps the labels, read if it is there"
+    )
     parser.add_argument("--no-truth", action="store_true", help="leave the true stories out")
     stated = parser.parse_args(arguments)
     entries = [e for e in catalogue() if not stated.only or e.name in stated.only]
     started = time.perf_counter()
-    listed = {
-        entry.name: list(
-            hypotheses(entry, stories=stated.stories, claims=stated.claims, seed=stated.seed)
-        )
-        for entry in entries
-    }
+    listed = _labels(stated, entries)
     digest = hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
     count = sum(len(h.claims) for all_ in listed.values() for h in all_)
     print(f"{count} mutants labelled in {time.perf_counter() - started:.0f} s; labels {digest}")
@@ -269,6 +268,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = mistakes(outcomes)
     report("mutants", wrong)
     return 1 if wrong else 0
+
+
+def _labels(stated: argparse.Namespace, entries: Sequence[Entry]) -> dict[str, list[Hypothesis]]:
+    """All mutants with their labels, from the file that keeps them if there is one."""
+    asked = [stated.stories, stated.claims, stated.seed, [entry.name for entry in entries]]
+    if stated.labels and stated.labels.exists():
+        kept, found = pickle.loads(stated.labels.read_bytes())
+        if kept != asked:
+            raise SystemExit(f"{stated.labels} has the labels of {kept}, and not of {asked}")
+        return dict(found)
+    made = {
+        entry.name: list(
+            hypotheses(entry, stories=stated.stories, claims=stated.claims, seed=stated.seed)
+        )
+        for entry in entries
+    }
+    if stated.labels:
+        stated.labels.write_bytes(pickle.dumps((asked, made)))
+    return made
 
 
 def report(what: str, wrong: Sequence[Outcome]) -> None:
