@@ -9,7 +9,8 @@ import pytest
 
 from proving.catalogue import Entry, catalogue
 from proving.label import Hypothesis, hypotheses, refused, true_story
-from proving.run import accepted, mistakes, verdicts
+from proving.outcomes import mistakes
+from proving.run import accepted, verdicts
 
 ALL = "sample all, reference all, seed 0"
 ENTRIES = pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.name)
