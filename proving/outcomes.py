@@ -57,14 +57,18 @@ def held_falsely(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 
 def reasons(outcomes: Iterable[Outcome], verdict: str) -> Iterator[str]:
-    """Why claims came out so: each reason, its numbers left out, and how often it was given."""
-    why = Counter(
-        re.sub(r"-?[\d.,]+(e[-+]?\d+)?%?", "#", outcome.reason) if outcome.reason else "(no reason)"
-        for outcome in outcomes
-        if outcome.verdict == verdict
-    )
+    """Why claims came out so: each reason, without its names and numbers, and how often it was
+    given."""
+    why = Counter(_plain(outcome.reason) for outcome in outcomes if outcome.verdict == verdict)
     for reason, count in why.most_common():
         yield f"  {count:4d}  {reason}"
+
+
+def _plain(reason: str) -> str:
+    """A reason without the set or element it turns on, without counts, `…` for numbers."""
+    said = re.sub(r" \([^()]*\)$", "", reason)
+    said = re.sub(r"^.*: (?=the interval|zero variance|beyond|below|inert)", "", said)
+    return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?", "…", said)
 
 
 def makeup(outcomes: Sequence[Outcome]) -> str:

@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{count} mutants labelled in {time.perf_counter() - started:.0f} s; labels {digest}")
     sample = f"sample all, reference all, seed {stated.seed}"
     if stated.sampled:
-        sample = f"sample evaluation {stated.sampled}, reference all, seed {stated.seed}"
+        sample = f"sample evaluation {stated.sampled}, reference all, pool all, seed {stated.seed}"
     outcomes: list[Outcome] = []
     wrong: list[Outcome] = []
     with tempfile.TemporaryDirectory() as temporary:
