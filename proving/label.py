@@ -72,11 +72,11 @@ class Hypothesis:
     claims: tuple[Labelled, ...]
 
 
-def true_story(entry: Entry, seed: int = 0) -> Hypothesis:
-    """Every claim of the true story, with thresholds that it meets by 2δ."""
+def true_story(entry: Entry, seed: int = 0, kind: str | None = None) -> Hypothesis:
+    """Every claim of the true story, or of one kind, with thresholds that it meets by 2δ."""
     made = []
     for number, (claim, figured) in enumerate(Claims(entry.world, entry.story, seed).all()):
-        figure = figured()
+        figure = figured() if kind in (None, claim.kind) else None
         if figure is None:
             continue
         operator = "<=" if _only_at_most(claim) or figure.value(">=") < 3 * DELTA else ">="

@@ -48,10 +48,8 @@ def test_what_cannot_be_said_is_refused(entry: Entry, tmp_path: Path) -> None:
 def test_a_sample_until_decided(tmp_path: Path) -> None:
     """On prompts that are drawn: what is true by 2δ is never refuted, and mostly decided."""
     (entry,) = (e for e in catalogue() if e.name in QUICK)
-    story = true_story(entry)
-    claims = tuple(
-        claim for claim in story.claims if claim.kind == "until decided" and "by nodes" in claim.key
-    )
+    story = true_story(entry, kind="until decided")
+    claims = tuple(claim for claim in story.claims if "by nodes" in claim.key)
     assert len(claims) > 10
     outcomes = verdicts(
         entry,
