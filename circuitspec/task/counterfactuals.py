@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from circuitspec.language.diagnostics import Span
 from circuitspec.task.functions import ExpressionError
@@ -21,8 +21,9 @@ from circuitspec.task.sampling import Assignment, assign, pick
 from circuitspec.task.suggestions import listing
 from circuitspec.task.templates import Piece, TemplateText
 
-Alike = Callable[[TemplateText, str, str, str], bool]
-"""(text, slot, word, other) → whether both words take as many tokens where the slot stands."""
+Alike = Callable[[TemplateText, str, str, Sequence[str]], Sequence[str]]
+"""(text, slot, word, words) → those of the words that take as many tokens as `word` where the slot
+stands."""
 
 TRIES = 200
 """Draws before a counterfactual that fits its prompt is given up."""
@@ -121,9 +122,8 @@ def _redraw(
     if group is not None and group.distinct:
         taken |= {clean.values[n] for n in group.names if n not in named and n in clean.values}
     own = clean.values[slot]
-    words = [
-        w for w in task.domain(slot) or () if w not in taken and alike(clean.text, slot, own, w)
-    ]
+    every = alike(clean.text, slot, own, task.domain(slot) or ())
+    words = [w for w in every if w not in taken]
     if not words:
         raise ExpressionError(
             f"`{slot}` cannot be redrawn: no word is left that differs from "

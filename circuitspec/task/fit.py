@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -40,6 +40,7 @@ class WordFit:
     context: TaskContext
     findings: Findings
     _widths: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    _alike: dict[Hashable, list[str]] = field(default_factory=dict)
     _totals: dict[tuple[int, str, str], int] = field(default_factory=dict)
     _bases: dict[int, dict[str, str]] = field(default_factory=dict)
 
@@ -136,16 +137,22 @@ class WordFit:
             self._measure(text, slot, (word,))
         return self._widths[key]
 
-    def alike(self, text: TemplateText, slot: str, word: str, other: str) -> bool:
-        """Whether two words take as many tokens in a slot's place.
+    def alike(
+        self, text: TemplateText, slot: str, word: str, words: Sequence[str]
+    ) -> Sequence[str]:
+        """Those of `words` that take as many tokens as `word` in a slot's place.
 
         The whole text must be as long too: some tokenizers write the space before some words as a
-        token of its own, which belongs to neither.
+        token of its own, which belongs to neither. Of all words of a slot it is asked once.
         """
-        if self.width(text, slot, word) != self.width(text, slot, other):
-            return False
-        first, second = ((id(text), slot, w) for w in (word, other))
-        return self._totals.get(first) == self._totals.get(second)
+        key = (id(text), slot, self._taken(text, slot, word), tuple(words))
+        if key not in self._alike:
+            self._alike[key] = [w for w in words if self._taken(text, slot, w) == key[2]]
+        return self._alike[key]
+
+    def _taken(self, text: TemplateText, slot: str, word: str) -> tuple[int, int | None]:
+        """The tokens of a word in a slot's place, and of the whole text with it."""
+        return self.width(text, slot, word), self._totals.get((id(text), slot, word))
 
     def _measure(
         self, text: TemplateText, slot: str, words: Iterable[str], *, say: bool = False
