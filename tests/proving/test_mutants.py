@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from proving.catalogue import Entry, catalogue
 from proving.label import Hypothesis, hypotheses, refused, true_story
 from proving.outcomes import mistakes
 from proving.run import accepted, verdicts
+from proving.task import Task
+from proving.world import World
 
 ALL = "sample all, reference all, seed 0"
 ENTRIES = pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.name)
@@ -43,6 +46,19 @@ def test_what_cannot_be_said_is_refused(entry: Entry, tmp_path: Path) -> None:
     passed, why = accepted(entry, listed, tmp_path)
     assert passed == []
     assert {"H011", "H012"} <= set(why)
+
+
+def test_a_wrong_figure_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The comparison with known figures is one that can fail: here means ignore the length."""
+    (entry,) = (e for e in catalogue() if e.name == "layered")
+    anew = World(machine=entry.world.machine, task=entry.world.task)
+    monkeypatch.setattr(
+        Task, "over_position", lambda _, values: np.broadcast_to(values.mean(0), values.shape)
+    )
+    story = true_story(replace(entry, world=anew), kind="faithful by nodes")
+    wrong = mistakes(verdicts(entry, [story], ALL, tmp_path, exact=True))
+    assert {"over position" in outcome.claim.key for outcome in wrong} == {True}
+    assert all(outcome.agrees is False for outcome in wrong)
 
 
 def test_a_sample_until_decided(tmp_path: Path) -> None:
