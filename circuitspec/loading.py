@@ -157,8 +157,7 @@ that is none is in no prompt, and what cannot differ does not."""
 def _borrowed(hypothesis: Hypothesis, *, foreign: bool) -> Iterator[str]:
     """What other packages measure and make: to run their code takes more than opening a spec."""
     from circuitspec.task.baselines import borrowed_in
-    from circuitspec.task.metrics import metrics_in
-    from circuitspec.task.registered import borrowed
+    from circuitspec.task.metrics import borrowed, metrics_in
 
     for each in borrowed(metrics_in(hypothesis.task)):
         yield f"{each}, which runs with the model"

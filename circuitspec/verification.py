@@ -46,8 +46,8 @@ from circuitspec.model.tokenizer import ModelTokenizer
 from circuitspec.task.baselines import borrowed_in
 from circuitspec.task.build import build
 from circuitspec.task.export import prompts_hash
+from circuitspec.task.metrics import borrowed
 from circuitspec.task.records import PromptSet, TaskData
-from circuitspec.task.registered import borrowed
 
 Progress = Callable[[float, float, str], None]
 Vary = Callable[[Claim, TaskData], Iterable[Claim]]

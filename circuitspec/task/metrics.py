@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from circuitspec.language import syntax
@@ -166,3 +166,11 @@ def _factor(expr: syntax.Expr) -> float | None:
             return None if inner is None else -inner
         case _:
             return None
+
+
+def borrowed(metrics: Iterable[Metric]) -> Iterator[str]:
+    """A sentence for each metric that another package measures."""
+    for metric in metrics:
+        for each in dict.fromkeys(t.quantity for t in metric.terms):
+            if isinstance(each, Registered):
+                yield f"metric {metric.name} is measured by {each}"

@@ -8,12 +8,9 @@ metadata, which imports nothing of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from circuitspec.task.records import Metric
+from typing import Any, Literal
 
 Group = Literal["circuitspec.measures", "circuitspec.baselines"]
 MEASURES: Group = "circuitspec.measures"
@@ -59,11 +56,3 @@ def registered(name: str, group: Group = MEASURES) -> Registered | None:
                 group=group,
             )
     return None
-
-
-def borrowed(metrics: Iterable[Metric]) -> Iterator[str]:
-    """A sentence for each metric that another package measures."""
-    for metric in metrics:
-        for each in dict.fromkeys(t.quantity for t in metric.terms):
-            if isinstance(each, Registered):
-                yield f"metric {metric.name} is measured by {each}"
