@@ -308,6 +308,13 @@ def _projected(block: BlockWeights, mixer: _Mixer, heads: Sequence[Head]) -> lis
     return [each.view(b, t, *shape[1:]) for each in found]
 
 
+def difference_bytes(live: LiveEdges, shape: ModelShape, rows: int, size: int) -> int:
+    """Memory that the differences of named senders take, of `rows` rows of `size` bytes a number;
+    with two streams, and what is mixed at once."""
+    senders = len({edge.sender for edge in live.edges})
+    return (senders + 8) * rows * shape.d_model * size
+
+
 def cut_reads(
     live: LiveEdges, batch: Batch, shape: ModelShape, ablated: Outputs, clean: Outputs
 ) -> Touched:

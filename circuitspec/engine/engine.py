@@ -16,8 +16,8 @@ from torch import Tensor
 from circuitspec.engine import readings
 from circuitspec.engine.batches import Batch, batches
 from circuitspec.engine.compiled.compiled import Compiled
-from circuitspec.engine.compiled.room import is_out_of_memory, release
-from circuitspec.engine.edges import cut_reads, forward_edges, planned_edges
+from circuitspec.engine.compiled.room import budget, is_out_of_memory, release
+from circuitspec.engine.edges import cut_reads, difference_bytes, forward_edges, planned_edges
 from circuitspec.engine.forward import Edits, Trace, forward
 from circuitspec.engine.lens import between, read_residual
 from circuitspec.engine.paths import hold_along
@@ -161,7 +161,7 @@ class Engine:
         prompts = self.sets[run.prompts]
         collected = _Collected(len(prompts))
         touched = Touched()
-        for batch in batches(prompts, self.batch_size, self.weights.device, run.rows):
+        for batch in batches(prompts, self._at_once(run), self.weights.device, run.rows):
             done = self._intervene(run, batch)
             touched += done.touched
             self._read(run, batch, done, collected)
@@ -170,6 +170,15 @@ class Engine:
             return collected.readings(cache(partial(self._cut, run, run.edges, touched)))
         whole = with_plan(touched, self._planned(run, self._asked(run)))
         return collected.readings(lambda: whole)
+
+    def _at_once(self, run: Run) -> int:
+        """Prompts at once: by edges fewer, where the differences of all senders named are many."""
+        if run.edges is None:
+            return self.batch_size
+        shape, prompts = self.weights.shape, self._asked(run)
+        rows = max((len(prompt.tokens) for prompt in prompts), default=1)
+        each = difference_bytes(run.edges, shape, rows, self.weights.embed.element_size())
+        return max(1, min(self.batch_size, budget(self.weights.device) // each))
 
     def _cut(self, run: Run, live: LiveEdges, touched: Touched) -> Touched:
         """What a run by edges wrote, and which of the reads it cut have another value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,12 +15,30 @@ from circuitspec.engine import engine as engine_module
 from circuitspec.engine.compiled import compiled as compiled_module
 from circuitspec.engine.compiled import room
 from circuitspec.engine.compiled.execute import Execution
+from circuitspec.engine.edge_masks import senders_of
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.plan.passes import ALL
 from circuitspec.engine.plan.reckon import reckon
-from circuitspec.engine.runs import EngineError, Means, Readings, Replace, ReplaceAllBut, Run
-from circuitspec.hypothesis.records import Element
-from circuitspec.language.nodes import END, Head, HeadIndex, Layer, Position
+from circuitspec.engine.runs import (
+    EngineError,
+    LiveEdges,
+    Means,
+    Readings,
+    Replace,
+    ReplaceAllBut,
+    Run,
+)
+from circuitspec.hypothesis.records import Edge, Element
+from circuitspec.language.nodes import (
+    ALL_POSITIONS,
+    END,
+    QKV,
+    Head,
+    HeadIndex,
+    Layer,
+    Position,
+    is_upstream,
+)
 from circuitspec.task.records import PromptSet
 
 from .models import model
@@ -225,3 +244,35 @@ def test_what_a_plan_prints_bounds_all_that_is_allocated(small_scratch: None, co
 def test_the_peak_is_within_what_was_planned(small_scratch: None, count: int) -> None:
     measured, planned = peak_within(lambda: an_engine("compiled"), asked(count))
     assert 0 < measured <= planned
+
+
+def test_by_edges_prompts_are_parted_where_differences_would_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One prompt at once where there is next to no memory, all of them where there is enough."""
+    shape = model("gpt2").weights(torch.float32).shape
+    drawn = Random(4)
+    every = [
+        Edge(sender, Head(Layer(1), HeadIndex(head)), channel, ALL_POSITIONS)
+        for sender in senders_of(shape)
+        for head in range(shape.n_heads)
+        for channel in QKV
+        if is_upstream(sender, Head(Layer(1), HeadIndex(head)))
+    ]
+    runs = [
+        Run("evaluation", edges=LiveEdges(frozenset(drawn.sample(every, 20)), MEAN, all_but))
+        for all_but in (False, True)
+    ]
+    honest, sizes = engine_module.forward_edges, []
+
+    def forward(weights: Any, batch: Any, *rest: Any, **more: Any) -> Any:
+        sizes.append(len(batch.prompts))
+        return honest(weights, batch, *rest, **more)
+
+    monkeypatch.setattr(engine_module, "forward_edges", forward)
+    want = an_engine("dense").evaluate(runs)
+    assert set(sizes) == {8}
+    sizes.clear()
+    monkeypatch.setattr(engine_module, "budget", lambda device: 1)
+    near(an_engine("dense").evaluate(runs), want)
+    assert set(sizes) == {1}
