@@ -91,6 +91,7 @@ def load_spec(
     seed: int | None = None,
     n: int | None = None,
     foreign: bool = False,
+    sweeps: bool = True,
 ) -> Loaded:
     """Everything that can be said of a spec without weights; never raises for what is wrong in it.
 
@@ -98,7 +99,8 @@ def load_spec(
     `prompts`: drawing them finds what a list of words does not show. `few` draws enough of each set
     for that, in a tenth of the time, and gives no task; `none` draws none. `seed` and `n`, the
     number of evaluation prompts, replace the spec's. `foreign`: whether baselines of other packages
-    are run; a task that has some has no prompts without.
+    are run; a task that has some has no prompts without. `sweeps`: whether a hypothesis that sweeps
+    over something stands once for each of what it is swept over, as it is verified.
     """
     file = str(path)
     found: list[Diagnostic] = []
@@ -113,10 +115,13 @@ def load_spec(
     from circuitspec.hypothesis.checks import check_all
     from circuitspec.hypothesis.checks.untested import check_all as untested
     from circuitspec.hypothesis.resolve import resolve
+    from circuitspec.hypothesis.sweeps import swept
     from circuitspec.hypothesis.unread import founded
 
     hypotheses, unresolved = resolve(tree, base_dir=base_dir)
     found += unresolved
+    if sweeps:
+        hypotheses = swept(hypotheses)
     if n is not None:
         hypotheses = tuple(replace(h, task=sampling(h.task, n)) for h in hypotheses)
     unseen: list[str] = []

@@ -221,11 +221,11 @@ def _chosen(
 ) -> Iterator[tuple[Bound, tuple[Claim, ...]]]:
     """Hypotheses with the claims that `only` leaves."""
     for one in bound:
-        name = one.hypothesis.name
+        names = {one.hypothesis.name, one.hypothesis.base}
         claims = tuple(
             claim
             for claim in one.hypothesis.claims
-            if not only or {name, claim.name, f"{name}.{claim.name}"} & set(only)
+            if not only or {*names, claim.name, *(f"{n}.{claim.name}" for n in names)} & set(only)
         )
         if claims:
             yield one, claims

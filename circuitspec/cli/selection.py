@@ -21,7 +21,14 @@ def load_or_exit(spec: Path, *, prompts: Literal["all", "none"], seed: int | Non
     All prompts are those of other packages' baselines too, whose code is run for it.
     """
     text = sys.stdin.read() if str(spec) == "-" else None
-    loaded = load_spec(spec, text=text, prompts=prompts, seed=seed, foreign=prompts == "all")
+    loaded = load_spec(
+        spec,
+        text=text,
+        prompts=prompts,
+        seed=seed,
+        foreign=prompts == "all",
+        sweeps=prompts == "all",
+    )
     if not loaded.ok:
         findings.show(errors(loaded.diagnostics), loaded.sources, stream=sys.stderr)
         raise typer.Exit(Exit.WRONG)

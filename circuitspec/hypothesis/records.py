@@ -257,6 +257,8 @@ class Hypothesis:
     edges: tuple[EdgeStatement, ...]
     claims: tuple[Claim, ...]
     file: str = ""
+    base: str = ""
+    """The name in the text, where a sweep made this one of several."""
     refines: str | None = None
     dropped: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()

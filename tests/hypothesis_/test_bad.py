@@ -725,6 +725,13 @@ CASES = [
         at="sample evaluation 100, pool 100, seed 0",
         says="draws no reference prompts",
     ),
+    Bad(
+        code="H061",
+        old='open a1.h5 @ S2 "unclear"',
+        new="sweep open",
+        at="sweep open",
+        says="there is nothing to sweep",
+    ),
 ]
 
 

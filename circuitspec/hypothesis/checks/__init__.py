@@ -16,6 +16,7 @@ from circuitspec.hypothesis.checks import (
     causal,
     constant_feature,
     empty_scrub,
+    empty_sweep,
     in_no_edge,
     never_fed,
     never_heard,
@@ -57,6 +58,7 @@ RULES: tuple[Rule, ...] = (
     no_reference,
     no_pool,
     empty_scrub,
+    empty_sweep,
     untouched,
 )
 
