@@ -284,7 +284,10 @@ class _Verifier:
                     for note in competence_notes(hypothesis.competence):
                         items[0].warn(CircuitspecWarning(f"{hypothesis.name}: {note}"))
         for item in items:
-            self._results[item.nodeid] = results.get(item.full_name) or SpecError(refusal)
+            found_of = results.get(item.full_name)
+            for text in found_of.warnings if found_of else ():
+                item.warn(CircuitspecWarning(f"{item.full_name}: {text}"))
+            self._results[item.nodeid] = found_of or SpecError(refusal)
 
 
 _VERIFIER = pytest.StashKey[_Verifier]()

@@ -69,10 +69,8 @@ def measure(claim: Claim, context: Context) -> Measured:
         empty=empty_arm(arm, context, empty, model),
         numbers=figures,
         draws=context.draws(claim.ablation),
-        notes=(
-            *unreached("that its parts matter", context, arm),
-            *controls.note(figures.get("controls", {})),
-        ),
+        notes=controls.note(figures.get("controls", {})),
+        warnings=unreached("that its parts matter", context, arm),
     )
 
 

@@ -89,6 +89,8 @@ class Measured:
     `draws` what was drawn to get them. `drawn`: sets and effects rest on such draws, so that they
     are a sample even where the task's prompts are enumerated. `empty` is what the empty circuit
     gives in place of a faithfulness claim's arm: a requirement that it meets too says little.
+    `warnings` are what the run itself found that leaves a verdict saying nothing; they change none,
+    and are told wherever it is. `notes` are the rest.
     """
 
     kind: str
@@ -99,6 +101,7 @@ class Measured:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     draws: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     drawn: bool = False
 
 

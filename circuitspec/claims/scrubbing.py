@@ -97,6 +97,7 @@ def measure(claim: Claim, context: Context) -> Measured:
         },
         draws=_draws(scrubbing, trees, context),
         notes=_notes(counts, unclaimed, leaks, context),
+        warnings=_warnings(counts),
     )
 
 
@@ -314,6 +315,26 @@ def _recovered(arm: Arm, context: Context) -> dict[str, float]:
             part / span if span else float("nan")
         )
     return found
+
+
+VACUOUS = 0.5
+"""A scrub with more of its reads than this from classes of a single prompt says next to nothing."""
+
+
+def _warnings(counts: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+    """That most of what was to be drawn could only be the prompt itself.
+
+    Where all of it is, the claim is invalid already, and its reason says so.
+    """
+    touched = _touched(counts)
+    single = touched.written - touched.changed
+    if not touched.changed or single <= VACUOUS * touched.written:
+        return ()
+    return (
+        f"vacuous for the most part: {single / touched.written:.1%} of what the roles read could "
+        "only be drawn from the prompt itself, which alone has what they carry: what is kept says "
+        "next to nothing of them",
+    )
 
 
 def _notes(

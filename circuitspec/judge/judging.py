@@ -35,9 +35,8 @@ def judge(claim: Claim, measured: Measured, facts: Facts) -> Judged:
     ruled = requirements(claim, measured, facts)
     if measured.kind == "faithfulness":
         numbers = {**measured.numbers, "tests": _tests(measured, facts)}
-        notes = (*_met_by_nothing(claim, measured, facts, ruled), *measured.notes)
-        measured = replace(measured, numbers=numbers, notes=notes)
-    return concluded(claim, measured, ruled)
+        measured = replace(measured, numbers=numbers)
+    return concluded(claim, _with_warnings(claim, measured, facts, ruled), ruled)
 
 
 ROUNDING = 1e-5
@@ -68,13 +67,13 @@ def _tests(measured: Measured, facts: Facts) -> dict[str, Any]:
     return found
 
 
-def _met_by_nothing(
+def _with_warnings(
     claim: Claim, measured: Measured, facts: Facts, ruled: Sequence[Ruled]
-) -> tuple[str, ...]:
-    """For people: the requirements that the empty circuit meets as well."""
+) -> Measured:
+    """`measured`, warning of the requirements that the empty circuit meets as well."""
     empty = measured.empty
     if empty is None:
-        return ()
+        return measured
     held = {each.result.text for each in ruled if each.verdict == "holds"}
     met = [
         requirement.text
@@ -83,10 +82,11 @@ def _met_by_nothing(
         and not requirement.each
         and _judge_one(claim, requirement, measured, empty, facts, {}, None)[0].verdict == "holds"
     ]
-    return tuple(
+    told = tuple(
         f"the empty circuit meets `{text}` too: that it holds says nothing of this circuit"
         for text in met
     )
+    return replace(measured, warnings=(*told, *measured.warnings))
 
 
 def judge_until_decided(
@@ -109,13 +109,17 @@ def judge_until_decided(
             "without `until decided`"
         )
 
+    last: list[Facts] = []
+
     def ruled(n: int) -> list[Ruled]:
-        return requirements(claim, *look(n))
+        measured, facts = look(n)
+        last[:] = [facts]
+        return requirements(claim, measured, facts)
 
     decided, looks = sequential.judge_until_decided(ruled, cap=cap, undecided=_undecided)
     measured = whole(looks[-1])
-    numbers = {**measured.numbers, "looks": list(looks)}
-    return concluded(claim, replace(measured, numbers=numbers), decided)
+    measured = replace(measured, numbers={**measured.numbers, "looks": list(looks)})
+    return concluded(claim, _with_warnings(claim, measured, last[0], decided), decided)
 
 
 def _undecided(ruled: Ruled) -> bool:
@@ -169,6 +173,7 @@ def concluded(claim: Claim, measured: Measured, ruled: Sequence[Ruled]) -> Judge
             doc=claim.doc,
             kind=measured.kind,
             notes=measured.notes,
+            warnings=measured.warnings,
         ),
         close=any(each.close for each in ruled),
     )

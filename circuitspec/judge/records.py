@@ -40,7 +40,10 @@ class RequirementResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
-    """One `expect`, judged. `measures` holds every plain number the claim used, unrounded."""
+    """One `expect`, judged. `measures` holds every plain number the claim used, unrounded.
+
+    `warnings` say what leaves the verdict saying nothing: every output shows them beside it.
+    """
 
     name: str
     verdict: VerdictName
@@ -52,6 +55,7 @@ class ClaimResult:
     doc: str | None = None
     kind: str | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ def render(result: RunResult, *, places: Places | None = None) -> str:
     """One annotation a claim that does not hold, at its line where `places` knows it.
 
     Refuted claims are errors; inconclusive and invalid ones are warnings (the run fails, too, by
-    its exit code 3), as is a model that mostly fails at its task. A last notice has the totals.
+    its exit code 3), as are a model that mostly fails at its task and a verdict that, as the run
+    found, says nothing. A last notice has the totals.
     """
     out = []
     for hypothesis in result.hypotheses:
@@ -28,10 +29,10 @@ def render(result: RunResult, *, places: Places | None = None) -> str:
             title = f"{hypothesis.name}: competence"
             out.append(_command("warning", {"file": hypothesis.file, "title": title}, note))
         for claim in hypothesis.claims:
+            place = (places or {}).get((hypothesis.name, claim.name))
             if claim.verdict != "holds":
-                out.append(
-                    _claim(hypothesis, claim, (places or {}).get((hypothesis.name, claim.name)))
-                )
+                out.append(_claim(hypothesis, claim, place))
+            out += [_warned(hypothesis, claim, text, place) for text in claim.warnings]
         for check in hypothesis.self_checks:
             if not check.passed:
                 title = f"{hypothesis.name}: self-check {check.name} failed"
@@ -71,6 +72,11 @@ def _claim(hypothesis: HypothesisResult, claim: ClaimResult, span: Span | None) 
     properties["title"] = f"{SIGNS[claim.verdict]} {hypothesis.name}.{claim.name}: {claim.verdict}"
     level = "error" if claim.verdict == "refuted" else "warning"
     return _command(level, properties, "\n".join(lines) or claim.verdict)
+
+
+def _warned(hypothesis: HypothesisResult, claim: ClaimResult, text: str, span: Span | None) -> str:
+    title = f"{hypothesis.name}.{claim.name}: {claim.verdict}, with a warning"
+    return _command("warning", {"file": hypothesis.file, **_place(span), "title": title}, text)
 
 
 def render_diagnostics(diagnostics: Sequence[Diagnostic]) -> str:

@@ -96,6 +96,7 @@ def _claim(claim: ClaimResult) -> Json:
         "expected_refuted": claim.expected_refuted,
         "doc": claim.doc,
         "notes": list(claim.notes),
+        "warnings": list(claim.warnings),
         "not_finite": [
             *_not_finite(claim.measures, "measures"),
             *_not_finite(claim.draws, "draws"),

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 
 from circuitspec.judge.records import ClaimResult, HypothesisResult, RunResult, SelfCheck
 from circuitspec.language.diagnostics import Diagnostic, Severity
-from circuitspec.report.rows import competence_notes, labelled, numbers_of, reason_for, row_of
+from circuitspec.report.rows import (
+    competence_notes,
+    labelled,
+    numbers_of,
+    reason_for,
+    row_of,
+    warnings_of,
+)
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KIND = {"refuted": "failure", "inconclusive": "failure", "invalid": "error"}
@@ -74,11 +81,15 @@ def _claim(suite: ET.Element, hypothesis: HypothesisResult, claim: ClaimResult) 
     _properties(case, properties_of(claim))
     if claim.verdict in _KIND:
         _outcome(case, _KIND[claim.verdict], claim.verdict, reason_for(claim), _details(claim))
+    if claim.warnings:  # JUnit has no warnings: this is what readers show of a test that passes
+        ET.SubElement(case, "system-err").text = _clean("\n".join(warnings_of(claim)))
 
 
 def properties_of(claim: ClaimResult) -> dict[str, str]:
     """What was measured, unrounded, as the properties of a test: `require_1_estimate`, ..."""
     values: dict[str, str] = {"verdict": claim.verdict}
+    for i, text in enumerate(claim.warnings, start=1):
+        values[f"warning_{i}"] = text
     for i, requirement in enumerate(claim.requirements, start=1):
         values[f"require_{i}"] = requirement.text
         if requirement.arm is not None:

@@ -21,6 +21,7 @@ from circuitspec.report.rows import (
     replicate_line,
     row_of,
     run_line,
+    warnings_of,
 )
 
 _MARKS = re.compile(r"[\\|*`<>~]|(?<!\w)_|_(?!\w)|(?<=\])\(|#(?=\d)|@(?=\w)")
@@ -66,12 +67,15 @@ def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
     yield f"| | claim | requirement | measured | {interval} | needs | n |"
     yield "|---|---|---|---:|---|---|---:|"
     for claim in hypothesis.claims:
-        name = f"{escape(claim.name)} *({claim_tag(claim)})*" if claim_tag(claim) else None
+        name = escape(claim.name)
+        if claim_tag(claim):
+            name += f" *({claim_tag(claim)})*"
+        name += "".join(f"<br>**{escape(text)}**" for text in warnings_of(claim))
         for i, requirement in enumerate(claim.requirements):
             row = row_of(requirement)
             cells = [
                 row.sign,
-                (name or escape(claim.name)) if i == 0 else "",
+                name if i == 0 else "",
                 _requirement(row),
                 row.estimate,
                 row.interval if level is not None or row.exact else f"{row.interval} {row.level}",
@@ -81,7 +85,7 @@ def _table(hypothesis: HypothesisResult, level: float | None) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
         if not claim.requirements:
             sign = SIGNS[claim.verdict]
-            yield f"| {sign} | {name or escape(claim.name)} | | | | | |"
+            yield f"| {sign} | {name} | | | | | |"
 
 
 def _requirement(row: Row) -> str:

@@ -175,6 +175,11 @@ def competence_notes(competence: Mapping[str, Any]) -> list[str]:
     return [f"{SIGNS['invalid']} {note}" for note in competence.get("notes", ())]
 
 
+def warnings_of(claim: ClaimResult) -> list[str]:
+    """What leaves a claim's verdict saying nothing, to be said wherever the verdict is."""
+    return [f"{SIGNS['invalid']} {text}" for text in claim.warnings]
+
+
 def _measured(value: Mapping[str, Any]) -> str:
     interval = value["interval"]
     bounds = (float(interval[0]), float(interval[1])) if interval is not None else None
@@ -223,6 +228,9 @@ def headline(result: RunResult) -> str:
     if not claims:
         return "no claims"
     text = f"{count(len(claims), 'claim')}: {tally(claims)}"
+    warned = sum(bool(c.warnings) for h in result.hypotheses for c in h.claims)
+    if warned:
+        text += f"; {count(warned, 'verdict')} warned of"
     if len(result.hypotheses) > 1:
         text = f"{count(len(result.hypotheses), 'hypothesis', 'hypotheses')}, {text}"
     return text

@@ -35,6 +35,7 @@ from circuitspec.report.rows import (
     replicate_line,
     row_of,
     run_line,
+    warnings_of,
 )
 
 STYLES: dict[VerdictName, str] = {
@@ -220,6 +221,9 @@ def _claims(claims: tuple[ClaimResult, ...], columns: _Columns) -> Iterator[Text
         yield _heading(columns)
     for claim in claims:
         yield from _claim_head(claim, columns.page)
+        for text in warnings_of(claim):
+            bold = f"bold {STYLES['invalid']}"
+            yield from _wrapped(text, columns.page, first="  ", style=bold)
         before = None
         for requirement in claim.requirements:
             row = row_of(requirement)

@@ -98,9 +98,9 @@ def test_a_requirement_that_the_empty_circuit_meets_is_told(bound: str, met: boo
     claim = f"expect c under zeroed {{ ablate complement require {bound} accept blind }}"
     result = hand_world("role adders = a0.h0, a0.h1, a0.h2 @ END", claim).judged("c").result
     assert result.verdict == "holds"
-    told = [note for note in result.notes if note.startswith("the empty circuit meets")]
+    told = [text for text in result.warnings if text.startswith("the empty circuit meets")]
     assert bool(told) == met
-    assert all(bound in note for note in told)
+    assert all(bound in text for text in told)
 
 
 def test_what_stands_beside_the_circuit_is_told() -> None:

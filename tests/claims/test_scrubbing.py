@@ -181,6 +181,19 @@ def test_a_scrub_whose_classes_are_single_prompts_never_holds() -> None:
     assert any("every class is a single prompt: everything" in note for note in result.notes)
 
 
+def test_a_scrub_that_is_mostly_vacuous_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = world(CLAIM, body=told_body("token(A), token(B), token(B2)"))
+    result = half.judged("s").result
+    assert result.measures["vacuous"] == {"everything": {"reads": 12, "single": 6}}
+    assert result.warnings == ()
+    monkeypatch.setattr(scrubbing, "VACUOUS", 0.49)
+    (warning,) = half.judged("s").result.warnings
+    assert warning.startswith("vacuous for the most part: 50.0% of")
+    # where nothing else could be drawn, the claim is invalid, and its reason says so
+    monkeypatch.setattr(scrubbing, "VACUOUS", 0.5)
+    assert world(CLAIM, body=told_body(ALL_OF_IT)).judged("s").result.warnings == ()
+
+
 def told_body(features: str) -> str:
     return TASK.replace("SEED", "1") + WHOLE.replace("FEATURES", features)
 

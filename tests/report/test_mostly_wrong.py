@@ -1,4 +1,4 @@
-"""A model that mostly fails at its task: said in every output, without changing any verdict."""
+"""A model that mostly fails, a claim that says nothing: in every output, changing no verdict."""
 
 from __future__ import annotations
 
@@ -37,3 +37,21 @@ def test_every_output_says_so(name: str, held: RunResult) -> None:
     assert NOTE in render(failing)
     assert "only 20%" not in render(held)
     assert failing.verdict == held.verdict == "holds"
+
+
+WARNING = "the empty circuit meets `agreement >= 0.8` too: that it holds says nothing"
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_every_output_warns_of_a_claim_that_says_nothing(name: str, held: RunResult) -> None:
+    (first, *others) = held.hypotheses
+    (claim, *more) = first.claims
+    warned = replace(first, claims=(replace(claim, warnings=(WARNING,)), *more))
+    render = OUTPUTS[name]
+    text = render(replace(held, hypotheses=(warned, *others)))
+    assert WARNING in text.replace("&gt;", ">")
+    assert "says nothing" not in render(held)
+    if name == "github":
+        assert f"::warning file={first.file},title={first.name}.{claim.name}" in text
+    if name in ("terminal", "markdown", "github"):  # and in the line that all is told by
+        assert "1 verdict warned of" in text

@@ -28,6 +28,7 @@ from circuitspec.report.rows import (
     replicate_line,
     row_of,
     run_line,
+    warnings_of,
 )
 
 if TYPE_CHECKING:
@@ -132,6 +133,9 @@ def _listed(measured: Told) -> str:
 def _claim(claim: ClaimResult) -> str:
     tag = f' <span class="r-dim">({claim_tag(claim)})</span>' if claim_tag(claim) else ""
     parts = [f"<h4>{escape(claim.name)}{tag} {_verdict(claim.verdict)}</h4>"]
+    parts += [
+        f'<p class="r-invalid"><strong>{escape(text)}</strong></p>' for text in warnings_of(claim)
+    ]
     if claim.doc:
         parts.append(f'<p class="r-says">{escape(claim.doc.strip())}</p>')
     parts += [_requirement(requirement) for requirement in claim.requirements]
