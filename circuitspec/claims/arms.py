@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,9 +74,9 @@ def owned(arm: Arm, owner: str, context: Context, runs: Sequence[Readings]) -> A
 
 
 def empty_arm(arm: Arm, context: Context, runs: Sequence[Readings], model: Readings) -> Arm:
-    """A faithfulness claim's `arm` with the empty circuit in the circuit's place.
+    """A claim's `arm` with another run in its place: that of the empty circuit.
 
-    Without what is read off the circuit's own inside (attention and the like).
+    Without what is read off the arm's own inside (attention and the like).
     """
     others = {name: series for name, series in arm.series.items() if "." in name}
     empty = Arm(name="empty", series={**others, **_of_metrics(context, runs, model)})
@@ -95,8 +95,8 @@ SAME = 1e-5
 """A mean error below this share of |m(M)| is rounding."""
 
 
-def unreached(shown: str, context: Context, *arms: Arm) -> tuple[str, ...]:
-    """For people: that nothing which was cut reaches a metric, and what is not `shown` therefore.
+def unreached(shown: str, metrics: Collection[str], *arms: Arm) -> tuple[str, ...]:
+    """For people: that nothing which was cut reaches one of `metrics`, and what is not `shown` therefore.
 
     What changes activations is not inert, even where nothing after them reads these.
     """
@@ -106,7 +106,7 @@ def unreached(shown: str, context: Context, *arms: Arm) -> tuple[str, ...]:
         f"prompt it is the model's own, so this does not show {shown}"
         for arm in arms
         if arm.touched is not None and arm.touched.changed
-        for metric in context.metrics
+        for metric in metrics
         if arm.series[f"error({metric})"].values.max()
         <= SAME * abs(arm.series[f"model.{metric}"].mean)
     )

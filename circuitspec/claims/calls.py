@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from circuitspec.claims.context import Context
@@ -38,6 +38,15 @@ def names(claim: Claim) -> Iterator[str]:
                     yield part.name
                 elif isinstance(part, Call):
                     yield part.function
+
+
+def metrics_named(claim: Claim, metrics: Collection[str]) -> tuple[str, ...]:
+    """Those of the task's metrics that a claim's requirements are of, in the task's order.
+
+    All, where none is named: `agreement` is of the only one.
+    """
+    named = {name.rpartition(".")[2] for name in names(claim)}
+    return tuple(metric for metric in metrics if metric in named) or tuple(metrics)
 
 
 def _parts(expr: Expr) -> Iterator[Expr]:

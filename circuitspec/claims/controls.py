@@ -14,7 +14,7 @@ Kept nodes stay as they are. Each costs as much as the circuit itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -130,10 +130,11 @@ def measure(claim: Claim, context: Context, ablation: Ablation, arm: Arm) -> Map
     return found
 
 
-def note(controls: Mapping[str, Any]) -> tuple[str, ...]:
-    """For people: what other circuits give, and how many random ones do as well."""
+def note(controls: Mapping[str, Any], metrics: Sequence[str]) -> tuple[str, ...]:
+    """For people: what other circuits give of `metrics`, and how many random ones do as well."""
     found = []
-    for metric, entry in controls.items():
+    for metric in metrics if controls else ():
+        entry = controls[metric]
         drawn = {kind: entry[kind] for kind in KINDS if entry.get(kind, {}).get("n")}
         beside = [f"{metric} of the empty circuit {entry['empty']:.3g}"]
         for kind, each in drawn.items():

@@ -17,7 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from circuitspec.claims.arms import numbers, owned, read_arm
+import numpy as np
+
+from circuitspec.claims.arms import empty_arm, numbers, owned, read_arm
 from circuitspec.claims.context import EVALUATION, Context
 from circuitspec.claims.measured import Measured, suffixed
 from circuitspec.claims.readings import with_readings
@@ -64,9 +66,12 @@ def measure(claim: Claim, context: Context) -> Measured:
         back = arm.series[metric].mean - arm.series[f"empty.{metric}"].mean
         name = suffixed("recovered", metric, context.metrics)
         figures[name] = back / lost if lost else float("nan")
+    alike = {metric: np.zeros(len(context.task.evaluation)) for metric in context.metrics}
     return Measured(
         kind="denoising",
         arms=(arm,),
+        empty=empty_arm(arm, context, [corrupted], model) if put_back else None,
+        whole=empty_arm(arm, context, [replace(model, kl=alike)], model),
         numbers={**figures, **noise_figures(claim, context)},
     )
 

@@ -26,6 +26,7 @@ from circuitspec.claims.arms import (
     total_touched,
     unreached,
 )
+from circuitspec.claims.calls import metrics_named
 from circuitspec.claims.context import Context
 from circuitspec.claims.measured import Arm, Measured
 from circuitspec.claims.readings import with_readings
@@ -61,6 +62,7 @@ def measure(claim: Claim, context: Context) -> Measured:
     arm = owned(owned(arm, "circuit", context, circuit), "empty", context, empty)
     arm = owned(arm, "complement", context, without)
     figures: dict[str, Any] = {**numbers(arm), **_ratios(arm, context)}
+    named = metrics_named(claim, context.metrics)
     if context.controls and claim.ablation is not None:
         figures["controls"] = controls.measure(claim, context, claim.ablation, arm)
     return Measured(
@@ -69,8 +71,8 @@ def measure(claim: Claim, context: Context) -> Measured:
         empty=empty_arm(arm, context, empty, model),
         numbers=figures,
         draws=context.draws(claim.ablation),
-        notes=controls.note(figures.get("controls", {})),
-        warnings=unreached("that its parts matter", context, arm),
+        notes=controls.note(figures.get("controls", {}), named),
+        warnings=unreached("that its parts matter", named, arm),
     )
 
 

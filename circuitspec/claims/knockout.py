@@ -56,5 +56,5 @@ def measure(claim: Claim, context: Context) -> Measured:
         arms=(arm,),
         numbers=numbers(arm),
         draws=context.draws(claim.ablation),
-        notes=unreached("what it does", context, arm),
+        notes=unreached("what it does", context.metrics, arm),
     )

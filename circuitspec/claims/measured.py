@@ -88,7 +88,9 @@ class Measured:
     completeness, minimality, model. `numbers` are the plain figures for the result, unrounded;
     `draws` what was drawn to get them. `drawn`: sets and effects rest on such draws, so that they
     are a sample even where the task's prompts are enumerated. `empty` is what the empty circuit
-    gives in place of a faithfulness claim's arm: a requirement that it meets too says little.
+    gives in place of a faithfulness claim's arm, or a denoising run with nothing restored: a
+    requirement that it meets too says little. Where such a requirement may be that little comes
+    back, `whole` is what everything restored gives: met by both, it could hardly have failed.
     `warnings` are what the run itself found that leaves a verdict saying nothing; they change none,
     and are told wherever it is. `notes` are the rest.
     """
@@ -96,6 +98,7 @@ class Measured:
     kind: str
     arms: tuple[Arm, ...]
     empty: Arm | None = None
+    whole: Arm | None = None
     sets: tuple[SetRow, ...] = ()
     effects: tuple[EffectRow, ...] = ()
     numbers: Mapping[str, Any] = field(default_factory=dict)

@@ -73,7 +73,7 @@ def measure(claim: Claim, context: Context) -> Measured:
         for (name, _), reading in zip(patched, readings, strict=True)
     )
     kind = "path_patching" if isinstance(claim.intervention, PathPatch) else "activation_patching"
-    notes = unreached("what it carries", context, *arms)
+    notes = unreached("what it carries", context.metrics, *arms)
     if len(arms) == 1:
         return Measured(kind=kind, arms=arms, numbers=numbers(arms[0]), notes=notes)
     table = {

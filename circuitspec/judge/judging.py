@@ -70,22 +70,28 @@ def _tests(measured: Measured, facts: Facts) -> dict[str, Any]:
 def _with_warnings(
     claim: Claim, measured: Measured, facts: Facts, ruled: Sequence[Ruled]
 ) -> Measured:
-    """`measured`, warning of the requirements that the empty circuit meets as well."""
+    """`measured`, warning of the requirements that are met as well with nothing claimed in it."""
     empty = measured.empty
     if empty is None:
         return measured
+
+    def met_by(requirement: Requirement, arm: Arm) -> bool:
+        judged, _ = _judge_one(claim, requirement, measured, arm, facts, {}, None)
+        return judged.verdict == "holds"
+
     held = {each.result.text for each in ruled if each.verdict == "holds"}
     met = [
         requirement.text
         for requirement in claim.requirements
         if requirement.text in held
         and not requirement.each
-        and _judge_one(claim, requirement, measured, empty, facts, {}, None)[0].verdict == "holds"
+        and met_by(requirement, empty)
+        and (measured.whole is None or met_by(requirement, measured.whole))
     ]
-    told = tuple(
-        f"the empty circuit meets `{text}` too: that it holds says nothing of this circuit"
-        for text in met
-    )
+    who, what = "the empty circuit meets", "this circuit"
+    if measured.kind == "denoising":
+        who, what = "the run with nothing restored meets", "what is restored"
+    told = tuple(f"{who} `{text}` too: that it holds says nothing of {what}" for text in met)
     return replace(measured, warnings=(*told, *measured.warnings))
 
 

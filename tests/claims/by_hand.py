@@ -78,7 +78,7 @@ def counting() -> tuple[LoadedModel, SlowModel]:
     return loaded, reference
 
 
-def hand_world(circuit: str, claims: str) -> World:
+def hand_world(circuit: str, claims: str, body: str = TASK) -> World:
     """`claims` said of `circuit` (roles) on the counting model."""
     loaded, reference = counting()
-    return bound(f'{{ model "counting" {TASK} {circuit} {claims} }}', loaded, reference)
+    return bound(f'{{ model "counting" {body} {circuit} {claims} }}', loaded, reference)

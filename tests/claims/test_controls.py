@@ -12,6 +12,7 @@ from circuitspec.claims import kinds
 from circuitspec.claims.controls import random_circuits
 from circuitspec.language.nodes import Head
 from tests.claims.by_hand import MODEL, hand_world
+from tests.claims.by_hand import TASK as COUNTING
 from tests.claims.worlds import TASK, Reference, World, world
 
 NODES = "ablate complement by nodes with mean from abc over template"
@@ -109,6 +110,21 @@ def test_what_stands_beside_the_circuit_is_told() -> None:
     (told,) = [note for note in result.notes if note.startswith("logit_diff of the empty circuit")]
     values = result.measures["controls"]["logit_diff"]["same layers"]["logit_diff"]
     assert f"5 random ones of the same layers {min(values):.3g} to {max(values):.3g}" in told
+
+
+def test_only_what_the_claim_is_about_stands_beside_it() -> None:
+    both = COUNTING.replace("    sample", "    metric other = logit(A)\n    sample")
+    for requirement, named in (
+        ("other >= -9", {"other"}),
+        ("circuit.logit_diff >= -9 * empty.logit_diff", {"logit_diff"}),
+        ("agreement(other) + error(logit_diff) >= 0.01", {"logit_diff", "other"}),
+    ):
+        claim = f"expect c under zeroed {{ ablate complement require {requirement} }}"
+        place = hand_world("role adders = a0.h0, a0.h1 @ END", claim, both)
+        got = kinds.measure(place.claims["c"], place.context)
+        beside = [n.split(" of ")[0] for n in got.notes if "of the empty circuit" in n]
+        assert set(beside) == named
+        assert set(got.numbers["controls"]) == {"logit_diff", "other"}  # all, for machines
 
 
 def test_controls_can_be_left_out() -> None:

@@ -9,6 +9,8 @@ import torch
 from circuitspec.claims import kinds
 from circuitspec.claims.measured import Measured
 from circuitspec.engine.noise import embedding_sd
+from tests.claims.by_hand import TASK as COUNTING
+from tests.claims.by_hand import hand_world
 from tests.claims.worlds import TASK, Reference, World, world
 from tests.reference import slow
 
@@ -169,3 +171,27 @@ def test_means_of_noise_are_refused() -> None:
     )
     with pytest.raises(Exception, match="no prompts of its own"):
         kinds.measure(place.claims["c"], place.context)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "warned"),
+    [
+        ("logit_diff >= -3", True),
+        ("logit_diff >= 1", False),
+        ("kl <= 99", True),
+        ("recovered <= 5", True),
+        # that little comes back is a claim: everything restored would refute it
+        ("recovered <= 0.9", False),
+        ("kl >= 1e-9", False),
+    ],
+)
+def test_what_holds_with_nothing_restored_is_warned_of(requirement: str, warned: bool) -> None:
+    """By hand: the model has 2.5, swapped it is -2.5, with the head of gain 8 restored 1.5."""
+    body = COUNTING.replace("    bos no", "    baseline swapped = swap(A, B)\n    bos no")
+    claim = f"expect c {{ run from swapped restore adder require {requirement} ci 95 }}"
+    result = hand_world("role adder = a0.h0 @ END", claim, body).judged("c").result
+    assert result.verdict == "holds"
+    assert result.measures["recovered"] == pytest.approx(0.8)
+    told = [t for t in result.warnings if t.startswith("the run with nothing restored meets")]
+    assert bool(told) == warned
+    assert all(requirement in text for text in told)
