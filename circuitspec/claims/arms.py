@@ -96,7 +96,7 @@ SAME = 1e-5
 
 
 def unreached(shown: str, metrics: Collection[str], *arms: Arm) -> tuple[str, ...]:
-    """For people: that nothing which was cut reaches one of `metrics`, and what is not `shown` therefore.
+    """That nothing which was cut reaches one of `metrics`, and what is not `shown` so.
 
     What changes activations is not inert, even where nothing after them reads these.
     """
