@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
-from circuitspec.hypothesis.members import UNKNOWN, Scope
+from circuitspec.hypothesis.members import PLACE_UNKNOWN, UNKNOWN, Scope
 from circuitspec.hypothesis.report import Report, listing
 from circuitspec.hypothesis.text import expression_text
 from circuitspec.language import syntax
@@ -98,6 +98,8 @@ def check_measure(expression: Expr, doing: Doing, scope: Scope, report: Report) 
             return check_measure(operand, doing, scope, report)
         case syntax.Binary(operator="+" | "-" | "*" | "/", left=left, right=right):
             good = check_measure(left, doing, scope, report)
+            if expression.operator == "/" and not _divides(expression, report):
+                return False
             return check_measure(right, doing, scope, report) and good
         case syntax.Ref():
             return _bare(expression, doing, scope, report)
@@ -218,10 +220,40 @@ def _call(call: syntax.Call, doing: Doing, scope: Scope, report: Report) -> bool
     enough = nodes >= required_nodes and layers >= allowed[2]
     if not enough or (metrics > allowed[0] or nodes > allowed[1] or layers > allowed[2]):
         return _bad_argument(name, call, scope, report)
-    good = True
+    placed = [_has_place(argument, scope, report) for argument in call.arguments]
+    good = all(placed)
     if "metric" in measure.argument and not metrics:
-        good = _one_metric(name, call, scope, report)
+        good = _one_metric(name, call, scope, report) and good
     return _supplied(name, call, doing, report) and good
+
+
+def _has_place(argument: Expr, scope: Scope, report: Report) -> bool:
+    """Whether it is known where a node that is written out would be read."""
+    match argument:
+        case syntax.NodeLiteral(node=Head() | Mlp() as node) if not scope.placed(node):
+            report.error(
+                PLACE_UNKNOWN,
+                f"`{node}` is in no role, so no position is known for it",
+                argument.span,
+                hint=f"give it a role (`role NAME = {node} @ POSITION`) or `keep {node} @ *`",
+            )
+            return False
+        case _:
+            return True
+
+
+def _divides(division: syntax.Binary, report: Report) -> bool:
+    """Whether what is divided by is other than a 0 that is written there."""
+    under = division.right
+    if not isinstance(under, syntax.Number) or under.value != 0:
+        return True
+    report.error(
+        BAD_ARGUMENT,
+        f"`{expression_text(division)}` divides by 0: it has no value",
+        under.span,
+        hint="divide by a measure of another run, `model.METRIC`, or compare without dividing",
+    )
+    return False
 
 
 def _argument_kind(argument: Expr, scope: Scope) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from circuitspec.language.diagnostics import Severity
 from circuitspec.loading import load_spec
 
 SPEC = """circuitspec 1
@@ -201,3 +202,50 @@ def test_what_is_compared_with_itself_is_told_what_else_there_is(side: str, hint
     found = load_spec("t.circuit", text=text, prompts="none").diagnostics
     hints = [d.hint for d in found if d.code == "H052"]
     assert hints == [f"compare it with another run: {hint}"]
+
+
+CIRCUIT = """
+  role star = a3.h3 @ END attends *
+  role mixed = a3.h4, m3 @ END attends IO
+  keep m1 @ *
+  open a4.h4 @ END "unclear"
+  edge input -> star.qkv, mixed.qkv, mixed.in
+  edge star, mixed -> logits
+"""
+
+
+@pytest.mark.parametrize(
+    ("measure", "code", "says"),
+    [
+        ("attention(star)", "H054", "`star` attends `*`: its attention is 1"),
+        ("attention(a3.h3)", "H054", "`star` attends `*`: its attention is 1"),
+        ("1 - attention(star)", "H054", "`star` attends `*`: its attention is 1"),
+        ("attention(mixed)", "H054", "`mixed` has MLPs among its nodes"),
+        ("copying(mixed)", "H054", "`mixed` has MLPs among its nodes"),
+        ("copying(a3.h4)", None, ""),
+        ("copying(m3)", "H054", "`m3` is no head"),
+        ("copying(m1)", "H054", "`m1` is no head"),
+        ("attention(a4.h4)", "H054", "`a4.h4` is in no role, so it is not said where it attends"),
+        ("dla(a4.h4)", None, ""),
+        ("dla(m1)", None, ""),
+        ("attention(a5.h5)", "H013", "`a5.h5` is in no role, so no position is known for it"),
+        ("dla(a5.h5)", "H013", "`a5.h5` is in no role"),
+        ("effect(a5.h5)", "H013", "`a5.h5` is in no role"),
+        ("induction(m5)", "H013", "`m5` is in no role"),
+        ("logit_diff / 0", "H028", "`logit_diff / 0` divides by 0"),
+        ("(logit_diff - 1) / 0%", "H028", "divides by 0"),
+        ("logit_diff / 2", None, ""),
+    ],
+)
+def test_measures_that_no_run_could_read_are_found(
+    measure: str, code: str | None, says: str
+) -> None:
+    claim = (
+        f"{CIRCUIT} expect d {{ ablate mover by nodes with mean from abc over template "
+        f"require {measure} >= 0.3 ci 95 }}"
+    )
+    text = SPEC.format(before="", names="names.english", claims=claim)
+    found = load_spec("t.circuit", text=text, prompts="none").diagnostics
+    errors = [d for d in found if d.severity is Severity.ERROR]
+    assert {d.code for d in errors} == ({code} if code else set())
+    assert all(says in d.message for d in errors)
