@@ -83,6 +83,21 @@ def test_unused_words_tasks_and_protocols_of_the_file() -> None:
         ("ratio <= 200% ci 95", "200%"),
         ("ratio <= 120% ci 95", None),
         ("ratio >= -10% ci 95", "-10%"),
+        ("accuracy >= 0.01 ci 95", "0.01"),
+        ("agreement >= 1% ci 95", "1%"),
+        ("agreement <= 0.99 ci 95", "0.99"),
+        ("agreement >= 2% ci 95", None),
+        ("agreement >= 99% ci 95", None),
+        ("attention(mover) <= 0.98 ci 95", None),
+        ("ratio == 1 +- 5 ci 95", "5"),
+        ("ratio == 1 +- 500 ci 95", "500"),
+        ("ratio == 1 +- 0.2 ci 95", None),
+        ("ratio == 1 +- 0.9 ci 95", None),
+        ("agreement == 0.5 +- 0.5 ci 95", "0.5"),
+        ("agreement == 0.9 +- 0.2 ci 95", None),
+        ("error == 0 +- 200 ci 95", "200"),
+        ("logit_diff == 3 +- 1 ci 95", None),
+        ("logit_diff == 3 +- 300 ci 95", "300"),
     ],
 )
 def test_what_next_to_nothing_would_miss(requirement: str, warned: str | None) -> None:
@@ -154,6 +169,7 @@ def test_sizes_are_never_negative(value: str) -> None:
         ("ratio >= 200%", True),
         ("logit_diff >= 50% * model.logit_diff", False),
         ("agreement >= 90%", False),
+        ("agreement >= 99%", False),
     ],
 )
 def test_a_refutation_that_anything_earns_is_warned_of(requirement: str, warned: bool) -> None:

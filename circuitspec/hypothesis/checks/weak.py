@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 
 from circuitspec.hypothesis.checks import thresholds
 from circuitspec.hypothesis.checks.rule import Findings
@@ -25,11 +26,15 @@ LEAST_CONFIDENCE = 80.0
 """Percent. Below, one claim in ten is wrong by chance at each side."""
 FAR = 100.0
 """Logits and nats. No mean of them in a language model is as far from zero."""
-NEAR_AN_END = 0.001
-"""Of a share: no sample that a spec can ask for tells it from 0 or from 1."""
+NEAR_AN_END = 0.01
+"""Of a share: one prompt in a hundred is what any run gets right, or wrong."""
+AT_AN_END = 0.001
+"""Of a share to be refuted, where 99% may be meant: no sample tells this from 0 or from 1."""
 UNMEASURED = 1e-5
 """In the metric's units: figures agree to no more across batch sizes."""
 LARGEST_FRACTION = 1.5
+MOST_FRACTION = 10.0
+"""A bound beyond is a percent sign forgotten, and an error (H052)."""
 MOST_TIMES = 10.0
 """A run that has ten times another's metric is rarer than a percent sign forgotten."""
 
@@ -83,10 +88,13 @@ def _confidence(require: syntax.Require) -> list[Diagnostic]:
 def _bound(require: syntax.Require, metrics: Container[str], *, refuted: bool) -> list[Diagnostic]:
     """A bound that next to nothing misses; where it is to be refuted, one that nothing meets."""
     bound = bound_of(require)
-    if bound is None or bound.operator not in _OPPOSITE:
+    if bound is None:
         return []
+    if bound.operator not in _OPPOSITE:
+        return [] if refuted else _either_way(require, bound, scale_of(bound.measure, metrics))
     operator = _OPPOSITE[bound.operator] if refuted else bound.operator
-    if not _is_loose(bound, operator in (">=", ">"), scale_of(bound.measure, metrics)):
+    near = AT_AN_END if refuted else NEAR_AN_END
+    if not _is_loose(bound, operator in (">=", ">"), scale_of(bound.measure, metrics), near):
         return []
     if refuted:
         return _warn(
@@ -101,17 +109,46 @@ def _bound(require: syntax.Require, metrics: Container[str], *, refuted: bool) -
     )
 
 
-def _is_loose(bound: Bound, below: bool, scale: Scale) -> bool:
+def _either_way(require: syntax.Require, bound: Bound, scale: Scale) -> list[Diagnostic]:
+    """`ratio == 1 +- 5`: a band of which either end alone would be too loose to say anything."""
+    stated = require.tolerance
+    if bound.operator != "==" or stated is None:
+        return []
+    low, high = bound.value - stated.value, bound.value + stated.value
+    if scale != "any":  # what lies beyond the ends that a measure has is no room
+        low = max(low, 0.0)
+    if scale == "share":
+        high = min(high, 1.0)
+    elif _name(bound.measure) in _FRACTIONS:
+        high = min(high, MOST_FRACTION)
+    ends = (replace(bound, value=low), True), (replace(bound, value=high), False)
+    if not all(_is_loose(end, below, scale, NEAR_AN_END) for end, below in ends):
+        return []
+    return _warn(
+        f"`{bound.text} +- {stated.text}` could hardly fail: the band goes from "
+        f"{bound.value - stated.value:g} to {bound.value + stated.value:g}",
+        stated.span,
+        "say how near is near enough to tell what is claimed from the best alternative",
+    )
+
+
+def _name(measure: syntax.Expr) -> str:
+    match measure:
+        case syntax.Ref(name=name) | syntax.Call(function=name):
+            return str(name)
+        case _:
+            return ""
+
+
+def _is_loose(bound: Bound, below: bool, scale: Scale, near: float) -> bool:
     """Whether a measure that need only lie above (`below`) or under a value hardly ever fails."""
     measure, value = bound.measure, bound.value
-    name = measure.name if isinstance(measure, syntax.Ref) else ""
-    name = measure.function if isinstance(measure, syntax.Call) else name
     if scale == "share":
-        return 0 <= value <= NEAR_AN_END if below else 1 - NEAR_AN_END <= value <= 1
+        return 0 <= value <= near if below else 1 - near <= value <= 1
     if scale == "nonnegative":
         return 0 <= value <= UNMEASURED if below else value >= FAR
-    if name in _FRACTIONS:
-        return value < 0 if below else LARGEST_FRACTION <= value <= 10
+    if _name(measure) in _FRACTIONS:
+        return value < 0 if below else LARGEST_FRACTION <= value <= MOST_FRACTION
     return value <= -FAR if below else value >= FAR
 
 
