@@ -10,7 +10,8 @@ saves the cell under that name, as `%%writefile` does, and verifies it.
 from __future__ import annotations
 
 import shlex
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,27 +37,55 @@ class Shown:
         return render(self.result)
 
 
+class UsageError(ValueError):
+    """A mistake in the line of a `%%circuitspec` cell. IPython shows it as a sentence."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints instead of frames, none of which is the user's."""
+        return [f"UsageError: {self}"]
+
+
 class _Arguments(ArgumentParser):
     """A parser that raises where it would end the program."""
 
     def error(self, message: str) -> Any:
-        raise ValueError(f"{message}\n{self.format_usage()}")
+        raise UsageError(f"{message}\n{self.format_usage()}")
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return value
+
+    return number
 
 
 def circuitspec(line: str, cell: str) -> Shown:
     """Save a cell as a file and verify it; `line` has the file's name, then options of `verify`.
 
-    Raises `SpecError` with the diagnostics as text where the spec is wrong, ValueError where the
+    Raises `SpecError` with the diagnostics as text where the spec is wrong, `UsageError` where the
     line is.
     """
-    parser = _Arguments(prog="%%circuitspec", add_help=False)
+    parser = _Arguments(prog="%%circuitspec", add_help=False, allow_abbrev=False)
     parser.add_argument("file", type=Path)
     parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--n", type=int)
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--n", type=_at_least(1))
+    parser.add_argument("--seed", type=_at_least(0))
     parser.add_argument("--device")
-    asked = parser.parse_args(shlex.split(line))
-    asked.file.write_text(cell, encoding="utf-8")
+    try:
+        words = shlex.split(line)
+    except ValueError as error:  # a quotation mark without its other
+        raise UsageError(f"{error} in `{line}`") from None
+    asked = parser.parse_args(words)
+    try:
+        asked.file.write_text(cell, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {asked.file}: {error.strerror}") from None
     result = api.verify(
         asked.file, only=tuple(asked.only), n=asked.n, seed=asked.seed, device=asked.device
     )

@@ -57,7 +57,25 @@ def test_mistakes_are_raised_with_the_lines_that_are_meant(tmp_path: Path) -> No
         notebook.circuitspec(
             f"{tmp_path}/s.circuit", SPEC.replace("attention(reader)", "attention(no_such_role)")
         )
-    with pytest.raises(ValueError, match="%%circuitspec"):
-        notebook.circuitspec("--n 3", SPEC)
-    with pytest.raises(ValueError, match="--frequency"):
-        notebook.circuitspec(f"{tmp_path}/s.circuit --frequency 3", SPEC)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--n 3", "file"),
+        ("FILE --frequency 3", "--frequency"),
+        ("FILE --n 0", "'0' is not a whole number from 1 on"),
+        ("FILE --n many", "'many' is not a whole number from 1 on"),
+        ("FILE --seed -4", "'-4' is not a whole number from 0 on"),
+        ("'FILE", "No closing quotation"),
+        ("FILE/not/there", "cannot write"),
+    ],
+)
+def test_a_mistake_in_the_line_is_a_sentence(tmp_path: Path, line: str, says: str) -> None:
+    with pytest.raises(notebook.UsageError) as caught:
+        notebook.circuitspec(line.replace("FILE", f"{tmp_path}/s.circuit"), SPEC)
+    # IPython asks an exception for what to show before it shows the frames
+    (shown,) = caught.value._render_traceback_()
+    assert shown.startswith("UsageError: ")
+    assert says in shown
+    assert not list(tmp_path.iterdir())
