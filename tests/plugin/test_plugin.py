@@ -291,6 +291,24 @@ def test_a_model_that_is_mostly_wrong_is_a_warning(project: pytest.Pytester) -> 
     assert done.parseoutcomes()["warnings"] >= 1
 
 
+def test_a_claim_that_says_nothing_is_a_warning(project: pytest.Pytester) -> None:
+    """Where no cut output differs much, the empty circuit does as well: told of the looks too."""
+    path = project.path / "specs" / "mini.circuit"
+    other = "baseline place = resample(place)\n    sample evaluation"
+    claim = """expect says_nothing {
+    ablate complement by nodes with counterfactual from place
+    until decided, at most 256
+    require logit_diff within 20% of model.logit_diff ci 95
+  }
+  expect reads_the_name"""
+    text = SPEC.replace("sample evaluation", other).replace("expect reads_the_name", claim)
+    path.write_text(text)
+    done = project.runpytest_inprocess(*LOAD, "specs/mini.circuit::mini::says_nothing")
+    done.assert_outcomes(passed=1, warnings=1)
+    told = " ".join(done.stdout.str().split())
+    assert "CircuitspecWarning: mini.says_nothing: the empty circuit meets `logit_diff" in told
+
+
 def test_what_has_to_be_installed_is_said(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ def heads(layers: range) -> str:
     return ", ".join(f"a{layer}.h{head}" for layer in layers for head in range(8))
 
 
-def notes(folder: Path, last: str) -> tuple[str, ...]:
+def warnings(folder: Path, last: str) -> tuple[str, ...]:
     path = folder / "spec.circuit"
     path.write_text(
         TASK
@@ -41,13 +41,13 @@ hypothesis nearly_everything {{
     )
     result, diagnostics = verify(path)
     assert result is not None, diagnostics
-    return claim(result, "faithful").notes
+    return claim(result, "faithful").warnings
 
 
 def test_a_complement_that_no_metric_reads_is_told(tmp_path: Path) -> None:
     # what is cut are heads of the last layer, where nothing after them reads
     assert any(
-        "nothing that is cut reaches" in note for note in notes(tmp_path, heads(range(3, 4)))
+        "nothing that is cut reaches" in text for text in warnings(tmp_path, heads(range(3, 4)))
     )
 
 
@@ -77,4 +77,4 @@ def test_a_cut_that_no_metric_reads_is_told(tmp_path: Path, cut: str) -> None:
 
 
 def test_a_complement_that_matters_is_not(tmp_path: Path) -> None:
-    assert not any("nothing that is cut" in note for note in notes(tmp_path, "a3.h0, a3.h1"))
+    assert not any("nothing that is cut" in text for text in warnings(tmp_path, "a3.h0, a3.h1"))
