@@ -19,23 +19,11 @@ from circuitspec.report.html.measured import explained, told, with_measures
 from tests.figure.test_layout import check_apart, check_boxes, check_nodes, check_wires
 
 from ..report.conftest import claim, hypothesis, requirement
+from .test_page import HEAD
 
-SPEC = """\
-circuitspec 1
-
-hypothesis small {
-  model "ioi-mini"
-  task ioi {
-    template abba "When {IO} and {S1} went to the {place}, {S2} gave a {thing} to"
-    slot IO, S1 from names.english    distinct one_token
-    slot S2     from S1
-    slot place  from nouns.ioi_places one_token
-    slot thing  from nouns.ioi_things one_token
-    metric logit_diff = logit(IO) - logit(S1)
-    baseline abc = resample(IO, S1, S2)
-    sample evaluation 40, reference 40 each template, seed 0
-    bos no
-  }
+SPEC = (
+    HEAD
+    + """\
   role early  = a0.h0, a0.h1 @ (S1, S2) attends (IO, S1)
   role reader = a2.h0, a3.h2 @ END attends S2
   keep mlps @ *
@@ -70,6 +58,7 @@ hypothesis small {
   }
 }
 """
+)
 AT_LOGITS = "reader@END -> logits@END"
 INTO_READER = "early@S2 -> reader@END"
 

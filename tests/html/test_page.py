@@ -18,7 +18,7 @@ from circuitspec.report.html.style import PALETTES, VERDICTS_LIGHT
 
 from ..report.conftest import claim, hypothesis, requirement, run
 
-SPEC = """\
+HEAD = """\
 circuitspec 1
 
 hypothesis small {
@@ -34,6 +34,12 @@ hypothesis small {
     sample evaluation 40, reference 40 each template, seed 0
     bos no
   }
+"""
+"""What the specs of these tests begin with: the packaged task."""
+
+SPEC = (
+    HEAD
+    + """\
   role early  = a0.h0, a0.h1 @ S2 attends S1
   role reader = a2.h0, a3.h2, a3.h5 @ END attends S2
   keep mlps @ *
@@ -61,6 +67,7 @@ hypothesis small {
   }
 }
 """
+)
 
 CLOSEUP = Closeup(
     seen=(
