@@ -14,7 +14,7 @@ from circuitspec.engine import readings
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.collected import Collected
 from circuitspec.engine.compiled.counts import count_held, count_written
-from circuitspec.engine.compiled.execute import Execution
+from circuitspec.engine.compiled.execute import Execution, carry_out
 from circuitspec.engine.compiled.lowering import Lowered, compilable, lower, positions_of
 from circuitspec.engine.compiled.memo import Memo
 from circuitspec.engine.compiled.metrics import Read, columns_of, read_of, scores
@@ -24,6 +24,7 @@ from circuitspec.engine.compiled.values import Values
 from circuitspec.engine.plan.by_nodes import node_codes
 from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops
 from circuitspec.engine.plan.demand import demand
+from circuitspec.engine.plan.goes import goes
 from circuitspec.engine.plan.graph import Graph
 from circuitspec.engine.plan.layout import Layout, layouts
 from circuitspec.engine.plan.memory import peak_bytes
@@ -38,7 +39,7 @@ KEPT = 4 << 30
 Given = tuple[Write, ...]
 
 _T = TypeVar("_T")
-_AtOnce = Callable[[PromptSet, Layout, Given, Sequence[Run]], dict[Run, _T] | None]
+_AtOnce = Callable[[PromptSet, Sequence[Layout], Given, Sequence[Run]], dict[Run, _T] | None]
 """Does something for runs on some prompts; None where it would take too much memory."""
 
 
@@ -52,6 +53,17 @@ class _Kept:
     reads: dict[Chunk, list[Read]] = field(default_factory=dict)
     known: dict[Hashable, dict[int, Known]] = field(default_factory=dict)
     memo: Memo = field(default_factory=Memo)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planned:
+    """Runs on a chunk, ready to be carried out: with `peak` bytes at most, and at what cost."""
+
+    chunk: Chunk
+    lowered: Mapping[Run, Lowered]
+    execution: Execution
+    peak: int
+    cost: Cost
 
 
 class Compiled:
@@ -108,30 +120,27 @@ class Compiled:
         positions = {p for run in runs for p in positions_of(run, self.weights.shape)}
         for metric in self.metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
-        parts = [
-            layout.part(first, first + self.batch_size)
-            for layout in layouts(prompts, rows, positions)
-            for first in range(0, len(layout.rows), self.batch_size)
-        ]
+        every = goes(layouts(prompts, rows, positions), self.batch_size, len(runs))
         collected = {run: Collected(len(prompts)) for run in runs}
         held = dict.fromkeys(runs, Touched())
-        for part in parts:
-            for done in self._portions(self._evaluated, prompts, part, given, runs):
+        for parts in every:
+            for done in self._portions(self._evaluated, prompts, parts, given, runs):
                 for run, (found, wrote) in done.items():
-                    collected[run].take(found)
+                    for each in found:
+                        collected[run].take(each)
                     held[run] += wrote
         self._trim(KEPT)
         return {
-            run: collected[run].readings(partial(self._touched, prompts, parts, run, held[run]))
+            run: collected[run].readings(partial(self._touched, prompts, every, run, held[run]))
             for run in runs
         }
 
     def _touched(
-        self, prompts: PromptSet, parts: Sequence[Layout], run: Run, held: Touched
+        self, prompts: PromptSet, every: Sequence[Sequence[Layout]], run: Run, held: Touched
     ) -> Touched:
-        """What a run wrote in all `parts`, and what is `held` besides."""
-        for part in parts:
-            for done in self._portions(self._written, prompts, part, run.given, [run]):
+        """What a run wrote on all prompts, and what is `held` besides."""
+        for parts in every:
+            for done in self._portions(self._written, prompts, parts, run.given, [run]):
                 held += done[run]
         self._trim(KEPT)
         return held
@@ -140,31 +149,36 @@ class Compiled:
         self,
         at_once: _AtOnce[_T],
         prompts: PromptSet,
-        part: Layout,
+        parts: Sequence[Layout],
         given: Given,
         runs: Sequence[Run],
     ) -> Iterator[dict[Run, _T]]:
         """Some prompts' share of `runs`, in as many goes as memory makes necessary.
 
-        Runs are parted first, which loses what they share; then prompts, which loses speed.
+        Layouts are parted first; then runs, which loses what they share; then prompts, which loses
+        speed.
         """
-        pending: list[tuple[Layout, list[Run]]] = [(part, list(runs))]
+        pending: list[tuple[Sequence[Layout], list[Run]]] = [(parts, list(runs))]
         while pending:
-            here, some = pending.pop()
-            done = self._tried(partial(at_once, prompts, here, given, some))
+            together, some = pending.pop()
+            done = self._tried(partial(at_once, prompts, together, given, some))
             if done is not None:
                 yield done
                 continue
+            if len(together) > 1:
+                pending += [((each,), some) for each in reversed(together)]
+                continue
+            here = together[0]
             half = (len(some) + 1) // 2
             if len(some) > 1:
-                pending += [(here, some[half:]), (here, some[:half])]
+                pending += [((here,), some[half:]), ((here,), some[:half])]
                 continue
             count = len(here.rows)
             if count == 1:
                 raise EngineError("there is not enough memory for one prompt of this run")
             self.batch_size = min(self.batch_size, (count + 1) // 2)
             starts = range(0, count, self.batch_size)
-            pending += [(here.part(i, i + self.batch_size), some) for i in reversed(starts)]
+            pending += [((here.part(i, i + self.batch_size),), some) for i in reversed(starts)]
 
     def _tried(self, at_once: Callable[[], _T | None]) -> _T | None:
         """What `at_once` gives; None where that is too much at once."""
@@ -178,34 +192,62 @@ class Compiled:
         return None
 
     def _written(
-        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
+        self, prompts: PromptSet, parts: Sequence[Layout], given: Given, runs: Sequence[Run]
     ) -> dict[Run, Touched]:
         """What runs write on some prompts."""
-        chunk = self._chunk(prompts, part, given)
-        return {run: count_written(run, chunk, self._coded) for run in runs}
+        chunks = [self._chunk(prompts, part, given) for part in parts]
+        return {
+            run: sum((count_written(run, chunk, self._coded) for chunk in chunks), Touched())
+            for run in runs
+        }
 
     def _evaluated(
-        self, prompts: PromptSet, part: Layout, given: Given, runs: Sequence[Run]
-    ) -> dict[Run, tuple[Collected, Touched]] | None:
-        graph, chunk = self._graph(part, given), self._chunk(prompts, part, given)
-        segments = {s for read in self._reads(chunk) for s in read.segments}
-        lowered = {
-            run: lower(run, part, graph, tuple(sorted(segments)), self._coded) for run in runs
-        }
-        values = self._execute(chunk, graph, lowered, may_refuse=len(runs) * len(part.rows) > 1)
-        if values is None:
+        self, prompts: PromptSet, parts: Sequence[Layout], given: Given, runs: Sequence[Run]
+    ) -> dict[Run, tuple[list[Collected], Touched]] | None:
+        """The readings of runs on each of `parts`, and what they held."""
+        planned = [self._planned(self._chunk(prompts, part, given), given, runs) for part in parts]
+        peak = sum(each.peak for each in planned)
+        one = len(runs) * sum(len(part.rows) for part in parts) == 1
+        if peak > budget(self.weights.device) and not one:
             return None
-        done = {
-            run: (
-                Collected(len(prompts)),
-                count_held(chunk, graph, values, low.held),
-            )
-            for run, low in lowered.items()
-        }
-        collected = {run: into for run, (into, _) in done.items()}
-        for read in self._reads(chunk):
-            self._read(chunk, values, lowered, read, collected)
-        return done
+        self.peak = max(self.peak, peak)
+        carry_out([each.execution for each in planned])
+        found: dict[Run, list[Collected]] = {run: [] for run in runs}
+        held = dict.fromkeys(runs, Touched())
+        for each in planned:
+            self.cost += each.cost
+            chunk, graph, values = each.chunk, each.execution.graph, each.execution.values
+            collected = {run: Collected(len(prompts)) for run in runs}
+            for read in self._reads(chunk):
+                self._read(chunk, values, each.lowered, read, collected)
+            for run, low in each.lowered.items():
+                found[run].append(collected[run])
+                held[run] += count_held(chunk, graph, values, low.held)
+        return {run: (found[run], held[run]) for run in runs}
+
+    def _planned(self, chunk: Chunk, given: Given, runs: Sequence[Run]) -> _Planned:
+        """What has to be computed for the final residuals of `runs`, and for what they hold."""
+        layout, graph = chunk.layout, self._graph(chunk.layout, given)
+        segments = tuple(sorted({s for read in self._reads(chunk) for s in read.segments}))
+        lowered = {run: lower(run, layout, graph, segments, self._coded) for run in runs}
+        roots = {(n, s) for low in lowered.values() for s, n in low.finals.items()}
+        roots |= {(n, key[2]) for low in lowered.values() for key, n in low.held.items() if n >= 0}
+        memo = self._kept.memo
+        wanted = demand(graph, sorted(roots), memo.known(chunk))
+        execution = Execution(chunk, graph, wanted, (n for n, _ in roots), memo=memo)
+
+        @cache
+        def rows(number: int) -> int:
+            return execution.place(number).count
+
+        size = self.weights.embed.element_size()
+        return _Planned(
+            chunk,
+            lowered,
+            execution,
+            peak_bytes(graph, wanted, layout, rows, execution.roots, size),
+            demand_cost(graph, wanted, layout, rows),
+        )
 
     def _trim(self, most: int) -> None:
         """Forget base runs and ablation values where they are more than `most` bytes."""
@@ -269,29 +311,6 @@ class Compiled:
         if key not in self._kept.chunks:
             self._kept.chunks[key] = Chunk(subject, layout, merge_rows=self.passes.rows)
         return self._kept.chunks[key]
-
-    def _execute(
-        self, chunk: Chunk, graph: Graph, lowered: Mapping[Run, Lowered], *, may_refuse: bool
-    ) -> Values | None:
-        """Final residuals and what is held; None where that is planned to need too much memory."""
-        finals = {(n, s) for low in lowered.values() for s, n in low.finals.items()}
-        moved = {(n, key[2]) for low in lowered.values() for key, n in low.held.items() if n >= 0}
-        roots = {n for n, _ in finals | moved}
-        memo = self._kept.memo
-        wanted = demand(graph, sorted(finals | moved), memo.known(chunk))
-        execution = Execution(chunk, graph, wanted, memo=memo)
-
-        def rows(number: int) -> int:
-            return execution.place(number).count
-
-        size = self.weights.embed.element_size()
-        peak = peak_bytes(graph, wanted, chunk.layout, rows, roots, size)
-        if may_refuse and peak > budget(self.weights.device):
-            return None
-        self.peak = max(self.peak, peak)
-        values = execution.run(roots)
-        self.cost += demand_cost(graph, wanted, chunk.layout, rows)
-        return values
 
     # ── readings ─────────────────────────────────────────────────────────────────────────────
 

@@ -1,4 +1,4 @@
-"""Carry out a plan on a chunk: layer by layer, values let go after their last use."""
+"""Carry out plans on their chunks: layer by layer, values let go after their last use."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from circuitspec.engine import kernels
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.layers import LayerStep
 from circuitspec.engine.compiled.memo import Memo
+from circuitspec.engine.compiled.mlps import compute_mlps
 from circuitspec.engine.compiled.places import Place
 from circuitspec.engine.compiled.values import Pool, Values
 from circuitspec.engine.plan.demand import Demand
@@ -30,15 +31,29 @@ from circuitspec.engine.plan.memory import ROWS_AT_ONCE, last_uses
 from circuitspec.engine.plan.rows import row_codes
 
 
+def carry_out(executions: Sequence[Execution]) -> None:
+    """Compute everything of several plans of one model, side by side."""
+    for each in executions:
+        each.begin()
+    for layer in range(executions[0].graph.shape.n_layers):
+        steps = [each.past_heads(layer) for each in executions]
+        compute_mlps(steps)
+        for each, step in zip(executions, steps, strict=True):
+            each.past_mlp(step)
+
+
 class Execution:
-    """One call's instances on one chunk. What `memo` has of earlier calls is taken from there, and
-    what later calls may need put there."""
+    """One call's instances on one chunk; at its end `values` has the `roots` and nothing else.
+
+    What `memo` has of earlier calls is taken from there, and what later calls may need put there.
+    """
 
     def __init__(
         self,
         chunk: Chunk,
         graph: Graph,
         demand: Demand,
+        roots: Iterable[int],
         *,
         memo: Memo,
         rows_at_once: int = ROWS_AT_ONCE,
@@ -46,40 +61,46 @@ class Execution:
         self.chunk = chunk
         self.graph = graph
         self.demand = demand
+        self.roots = frozenset(roots)
         self.rows_at_once = rows_at_once
         self.values = Values()
         self.memo = memo
         memo.recall(chunk, demand.where, self.values)
         self._codes: dict[int, frozenset[int]] = {}
+        self._last: dict[int, list[int]] = {}
 
-    def run(self, roots: Iterable[int]) -> Values:
-        """Compute everything; only `roots` are still there afterwards."""
-        last = last_uses(self.graph, self.demand, roots)
+    def begin(self) -> None:
+        """What no layer computes."""
+        self._last = last_uses(self.graph, self.demand, self.roots)
         self._base_values()
         for number in self.demand.starts:
             self._start(number)
-        for layer in range(self.graph.shape.n_layers):
-            wanted = self.demand.layers[layer]
-            self._move(wanted.moved)
-            for number in wanted.displaced:
-                self._displaced(number)
-            step = LayerStep(
-                self.chunk,
-                self.graph,
-                self.demand,
-                layer,
-                self.values,
-                self.place,
-                self.rows_at_once,
-            )
-            step.heads(step.attend())
-            step.mlps()
-            step.after()
-            if layer < self.graph.shape.n_layers - 1:
-                where = {number: self.demand.where[number] for number in wanted.after}
-                self.memo.keep(self.chunk, where, self.values)
-            self.values.drop(last.pop(layer, ()))
-        return self.values
+
+    def past_heads(self, layer: int) -> LayerStep:
+        """A layer up to its MLP."""
+        wanted = self.demand.layers[layer]
+        self._move(wanted.moved)
+        for number in wanted.displaced:
+            self._displaced(number)
+        step = LayerStep(
+            self.chunk,
+            self.graph,
+            self.demand,
+            layer,
+            self.values,
+            self.place,
+            self.rows_at_once,
+        )
+        step.heads(step.attend())
+        return step
+
+    def past_mlp(self, step: LayerStep) -> None:
+        """The rest of a layer, once its MLPs are computed."""
+        step.after()
+        if step.layer < self.graph.shape.n_layers - 1:
+            where = {number: self.demand.where[number] for number in step.wanted.after}
+            self.memo.keep(self.chunk, where, self.values)
+        self.values.drop(self._last.pop(step.layer, ()))
 
     # ── where instances live ─────────────────────────────────────────────────────────────────
 

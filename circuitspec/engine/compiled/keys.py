@@ -9,7 +9,7 @@ from torch import Tensor
 
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.places import Padded, Place
-from circuitspec.engine.compiled.projections import Side, group_size, project_rows
+from circuitspec.engine.compiled.projections import SIDES, Side, group_size, project_rows
 from circuitspec.engine.compiled.values import Values, stretches, take
 from circuitspec.engine.plan.demand import LayerDemand
 from circuitspec.engine.plan.graph import ROWWISE, Attend, Graph
@@ -50,8 +50,7 @@ class LayerKeys:
         families: dict[tuple[Place, bool, bool], list[int]] = {}
         for number, bits in sorted(both.items()):
             if self.graph.is_base(number):
-                for side, value in self.chunk.subject.base_keys(self.layer).items():
-                    value = value[:, :, torch.tensor(self.heads, device=value.device)]
+                for side, value in self.chunk.subject.base_keys(self.layer, self.heads).items():
                     self._rows[side, number] = (value, 0, self.chunk.everywhere)
                 continue
             segments = [s for s in range(bits.bit_length()) if bits >> s & 1]
@@ -89,8 +88,7 @@ class LayerKeys:
         """Make rectangles of what is read at segments `first` to `last`."""
         place = self.chunk.place(range(first, last + 1))
         shape = self.rectangle(first, last)
-        sides: tuple[Side, Side] = ("k", "v")
-        for side in sides:
+        for side in SIDES:
             fresh = [
                 n
                 for n in dict.fromkeys(numbers)

@@ -1,14 +1,16 @@
-"""One layer of a plan: attention, what heads add, MLPs, what they add; all instances at once."""
+"""One layer of a plan: attention, what heads add, what the MLP adds; all instances at once.
+
+The MLPs themselves are in `mlps.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from circuitspec.engine import kernels
 from circuitspec.engine.compiled.attention import Attended, attend_segment
 from circuitspec.engine.compiled.chunk import Chunk
 from circuitspec.engine.compiled.keys import LayerKeys
@@ -21,9 +23,10 @@ from circuitspec.engine.plan.graph import (
     AfterMlp,
     Attend,
     Graph,
-    MlpOut,
 )
 
+SMALL_TABLE = 128
+"""Ablation values up to which all of a layer's are multiplied, and not those of each place."""
 Attention = dict[int, Attended]
 """What was attended, by segment."""
 
@@ -51,6 +54,7 @@ class LayerStep:
         self.block = chunk.weights.blocks[layer]
         self.keys = LayerKeys(chunk, graph, layer, values, rows_at_once)
         self._constants: dict[tuple[bytes, Place], Tensor] = {}
+        self._cuts: dict[tuple[int, bytes], Tensor] = {}
 
     # ── attention ────────────────────────────────────────────────────────────────────────────
 
@@ -103,25 +107,29 @@ class LayerStep:
         return found
 
     def _all_cut(self, nodes: Sequence[AfterHeads], place: Place) -> Pool:
-        out = self.values.rows([node.prev for node in nodes], place).clone()
+        return Pool(self._with_cut(nodes, [node.codes for node in nodes], place), place)
+
+    def _with_cut(
+        self, nodes: Sequence[AfterHeads], codes: Sequence[bytes], place: Place
+    ) -> Tensor:
+        """The residuals before, and what the heads that are cut add: [n, R, W]."""
+        before = self.values.rows([node.prev for node in nodes], place)
         groups: dict[bytes, list[int]] = {}
-        for i, node in enumerate(nodes):
-            groups.setdefault(node.codes, []).append(i)
-        for codes, members in groups.items():
-            out[members] += self.constant(codes, place)
-        return Pool(out, place)
+        for i, own in enumerate(codes):
+            groups.setdefault(own, []).append(i)
+        if len(groups) == 1:
+            return before + self.constant(codes[0], place)
+        out = before.clone()
+        for own, members in groups.items():
+            out[members] += self.constant(own, place)
+        return out
 
     def _some_live(self, nodes: Sequence[AfterHeads], place: Place, attended: Attended) -> Pool:
-        out = self.values.rows([node.prev for node in nodes], place).clone()
         codes = np.stack([np.frombuffer(node.codes, dtype=np.int16) for node in nodes])
         varying = np.flatnonzero((codes == LIVE).any(0))
         fixed = codes.copy()
         fixed[:, varying] = LIVE
-        groups: dict[bytes, list[int]] = {}
-        for i, row in enumerate(fixed):
-            groups.setdefault(row.tobytes(), []).append(i)
-        for key, members in groups.items():
-            out[members] += self.constant(key, place)
+        out = self._with_cut(nodes, [row.tobytes() for row in fixed], place)
         w_o = self.block.w_o[torch.from_numpy(varying).to(out.device)].flatten(0, 1)
         step = max(1, self.keys.rows_at_once // max(1, place.count))
         for start in range(0, len(nodes), step):
@@ -173,78 +181,36 @@ class LayerStep:
         if self.block.b_o is not None:
             total = total + self.block.b_o
         for code in sorted(set(codes.tolist()) - {LIVE}):
-            table = self.chunk.table(code)
-            values, each = table.distinct(place)
-            z = table.z(self.layer)[values]
-            out: Tensor | None = None
-            # neighbours at once: to pick heads of W_O one by one would be to copy it
-            for first, last in stretches((codes == code).tolist()):
-                if codes[first] == code:
-                    some = slice(first, last)
-                    part = z[:, some].flatten(1) @ self.block.w_o[some].flatten(0, 1)
-                    out = part if out is None else out + part
-            assert out is not None
-            total = total + out[each]
+            total = total + self._cut(code, codes == code, place)
         return total
 
-    # ── MLPs ─────────────────────────────────────────────────────────────────────────────────
+    def _cut(
+        self, code: int, heads: np.ndarray[tuple[int], np.dtype[np.bool_]], place: Place
+    ) -> Tensor:
+        """What some heads add that have the values of a code: [R, W]."""
+        table = self.chunk.table(code)
+        if table.size > SMALL_TABLE:
+            values, each = table.distinct(place)
+            return self._added(table.z(self.layer)[values], heads)[each]
+        # one product for all places: it takes no longer than one for a few of the values
+        key = (code, heads.tobytes())
+        if key not in self._cuts:
+            self._cuts[key] = self._added(table.z(self.layer), heads)
+        return self._cuts[key][table.rows(place)]
 
-    def mlps(self) -> None:
-        """Every MLP output that is needed."""
-        mlp, norm = self.block.mlp, self.block.ln2
-        if mlp is None or norm is None:
-            return
-        families: dict[Place, list[int]] = {}
-        for number in self.wanted.mlps:
-            families.setdefault(self.place(number), []).append(number)
-        pieces = [
-            (place, some)
-            for place, numbers in families.items()
-            for some in self.keys.portions(numbers, place.count)
-        ]
-        outs: dict[Place, Tensor] = {}
-        done = dict.fromkeys(families, 0)
-        for together in self._packed(pieces):
-            read = [
-                self.values.rows([self._mlp(number).x for number in some], place).flatten(0, 1)
-                for place, some in together
-            ]
-            made = kernels.mlp_output(mlp, norm(read[0] if len(read) == 1 else torch.cat(read)))
-            last = 0
-            for (place, some), part in zip(together, read, strict=True):
-                first, last = last, last + len(part)
-                out = made[first:last].view(len(some), place.count, -1)
-                if len(some) < len(families[place]):
-                    if place not in outs:
-                        outs[place] = out.new_empty(len(families[place]), *out.shape[1:])
-                    outs[place][done[place] : done[place] + len(some)] = out
-                    done[place] += len(some)
-                else:
-                    outs[place] = out
-        for place, numbers in families.items():
-            self.values.put(numbers, Pool(outs[place], place))
+    def _added(self, z: Tensor, heads: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
+        """What `heads` of z [G, H, D] add to the stream: [G, W]."""
+        out: Tensor | None = None
+        # neighbours at once: to pick heads of W_O one by one would be to copy it
+        for first, last in stretches(heads.tolist()):
+            if heads[first]:
+                some = slice(first, last)
+                part = z[:, some].flatten(1) @ self.block.w_o[some].flatten(0, 1)
+                out = part if out is None else out + part
+        assert out is not None
+        return out
 
-    def _mlp(self, number: int) -> MlpOut:
-        node = self.graph.nodes[number]
-        assert isinstance(node, MlpOut)
-        return node
-
-    def _packed(
-        self, pieces: Sequence[tuple[Place, list[int]]]
-    ) -> Iterator[list[tuple[Place, list[int]]]]:
-        """Instances on different rows together, up to `rows_at_once` rows: in one product they take
-        less time than in several."""
-        together: list[tuple[Place, list[int]]] = []
-        rows = 0
-        for place, some in pieces:
-            count = place.count * len(some)
-            if together and rows + count > self.keys.rows_at_once:
-                yield together
-                together, rows = [], 0
-            together.append((place, some))
-            rows += count
-        if together:
-            yield together
+    # ── past the MLP ─────────────────────────────────────────────────────────────────────────
 
     def after(self) -> None:
         """Every residual that is needed after the MLP."""

@@ -17,6 +17,7 @@ from circuitspec.language.nodes import Channel
 from circuitspec.model.weights import BlockWeights
 
 Side = Literal["k", "v"]
+SIDES: tuple[Side, Side] = ("k", "v")
 
 
 def group_size(block: BlockWeights) -> int:

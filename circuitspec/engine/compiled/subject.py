@@ -16,7 +16,7 @@ from torch import Tensor
 from circuitspec.engine import kernels
 from circuitspec.engine.batches import Batch, batches
 from circuitspec.engine.compiled.places import Place, place_of
-from circuitspec.engine.compiled.projections import Side, project_rows
+from circuitspec.engine.compiled.projections import SIDES, Side, project_rows
 from circuitspec.engine.compiled.tables import Part, Table, gather, source_table
 from circuitspec.engine.forward import Trace, forward
 from circuitspec.engine.plan.cost import residual_forward
@@ -73,7 +73,7 @@ class Subject:
         self._parts: list[Part[Trace]] = []
         self._layers = -1
         self._streams: dict[int, Tensor] = {}
-        self._base_keys: dict[int, dict[Side, Tensor]] = {}
+        self._base_keys: dict[int, dict[int, dict[Side, Tensor]]] = {}
 
     @property
     def size(self) -> int:
@@ -186,14 +186,15 @@ class Subject:
         """What the base run's MLP reads, at every token of `everywhere`: [1, rows, W]."""
         return self.base(2 * layer if self.weights.shape.parallel else 2 * layer + 1)
 
-    def base_keys(self, layer: int) -> dict[Side, Tensor]:
-        """The base run's keys and values [1, rows, H, D] at every token of `everywhere`."""
-        if layer not in self._base_keys:
+    def base_keys(self, layer: int, heads: Sequence[int]) -> dict[Side, Tensor]:
+        """The base run's keys and values of some heads [1, rows, len(heads), D], at every token of
+        `everywhere`."""
+        known = self._base_keys.setdefault(layer, {})
+        missing = [head for head in heads if head not in known]
+        if missing:
             block = self.weights.blocks[layer]
             normed = block.ln1(self.base(2 * layer))
-            heads = range(block.w_k.shape[0])
-            sides: tuple[Side, Side] = ("k", "v")
-            self._base_keys[layer] = {
-                side: project_rows(block, side, normed, heads, self.everywhere) for side in sides
-            }
-        return self._base_keys[layer]
+            k, v = (project_rows(block, s, normed, missing, self.everywhere) for s in SIDES)
+            for i, head in enumerate(missing):
+                known[head] = {"k": k[:, :, i], "v": v[:, :, i]}
+        return {side: torch.stack([known[head][side] for head in heads], dim=2) for side in SIDES}

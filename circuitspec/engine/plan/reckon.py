@@ -13,6 +13,7 @@ from circuitspec.engine.compiled.lowering import lower, positions_of
 from circuitspec.engine.plan.by_nodes import node_codes
 from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops, residual_forward
 from circuitspec.engine.plan.demand import Demand, demand
+from circuitspec.engine.plan.goes import goes
 from circuitspec.engine.plan.graph import ROWWISE, Graph
 from circuitspec.engine.plan.layout import Layout, layouts
 from circuitspec.engine.plan.memory import base_bytes, peak_bytes, table_bytes
@@ -84,31 +85,45 @@ def reckon(
     Runs that would take more than `room` bytes together are parted, as it parts them.
     """
     unique = list(dict.fromkeys(runs))
-    total, peak, goes = Cost(), 0, 0
+    total, peak, count = Cost(), 0, 0
     for (name, rows, given), members in _groups(unique).items():
         prompts = sets[name]
         positions = {p for run in members for p in positions_of(run, shape)}
         for metric in metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
-        for layout in layouts(prompts, rows, positions):
-            chosen = [prompts.prompts[row] for row in layout.rows]
-            pending = [members] if passes.share else [[run] for run in members]
+        every = layouts(prompts, rows, positions)
+        for together in _whole(every, batch_size, len(members)):
+            parted = [members] if passes.share else [[run] for run in members]
+            pending = [(together, some) for some in parted]
             while pending:
-                some = pending.pop()
-                job = _Job(shape, layout, chosen, given, passes)
-                cost, need = job.cost(some, metrics, batch_size)
+                here, some = pending.pop()
+                jobs = [_Job.of(prompts, layout, shape, given, passes) for layout in here]
+                costs, needs = zip(
+                    *(job.cost(some, metrics, batch_size) for job in jobs), strict=True
+                )
+                need = sum(needs)
+                if need > room and len(here) > 1:
+                    pending += [((layout,), some) for layout in here]
+                    continue
                 if need > room and len(some) > 1:
                     half = (len(some) + 1) // 2
-                    pending += [some[half:], some[:half]]
+                    pending += [(here, some[half:]), (here, some[:half])]
                     continue
-                total, peak, goes = total + cost, max(peak, need), goes + 1
+                total, peak, count = sum(costs, total), max(peak, need), count + 1
     return Reckoned(
         runs=len(unique),
         cost=total,
         shared=shared_cost(unique, shape, sets),
         peak=peak,
-        goes=goes,
+        goes=count,
     )
+
+
+def _whole(every: Sequence[Layout], batch_size: int, runs: int) -> Iterator[tuple[Layout, ...]]:
+    """The layouts that are computed side by side; of one that is parted, the whole."""
+    small = [layout for layout in every if len(layout.rows) <= batch_size]
+    yield from goes(small, batch_size, runs)
+    yield from ((layout,) for layout in every if len(layout.rows) > batch_size)
 
 
 def _groups(runs: Sequence[Run]) -> dict[tuple[str, tuple[int, ...] | None, Given], list[Run]]:
@@ -164,6 +179,13 @@ class _Job:
     given: Given
     passes: Passes
     codes: _Codes = field(default_factory=_Codes)
+
+    @staticmethod
+    def of(
+        prompts: PromptSet, layout: Layout, shape: ModelShape, given: Given, passes: Passes
+    ) -> _Job:
+        """Runs on those of `prompts` that have a layout."""
+        return _Job(shape, layout, [prompts.prompts[row] for row in layout.rows], given, passes)
 
     def cost(
         self, runs: Sequence[Run], metrics: Mapping[str, Metric], batch_size: int
