@@ -11,6 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit, exit_for, verdicts_in
+from circuitspec.cli.importing import importing
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import Dtype, require_extras
@@ -84,9 +85,10 @@ def compare(
     reserve(output, reads=[spec.partition("::")[0] for spec in specs])
     require_extras("compare")
     with ProgressBar("loading") as progress:
-        from circuitspec.comparing.compare import compare as decide  # torch: seconds
-        from circuitspec.comparing.sides import Terms
-        from circuitspec.verification import Options
+        with importing():
+            from circuitspec.comparing.compare import compare as decide  # torch: seconds
+            from circuitspec.comparing.sides import Terms
+            from circuitspec.verification import Options
 
         options = Options(seed=seed, device=device, dtype=dtype.value, batch_size=batch_size)
         terms = Terms(level=level, margin=margin)

@@ -11,6 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
+from circuitspec.cli.importing import importing
 from circuitspec.cli.output import emit, reserve, say
 from circuitspec.cli.verify import require_extras
 
@@ -51,7 +52,8 @@ def plan(
     """
     reserve(output, reads=[spec])
     require_extras("plan")
-    from circuitspec.planning import plan as look  # torch: seconds
+    with importing():
+        from circuitspec.planning import plan as look  # torch: seconds
 
     plans, diagnostics = look(spec, batch_size=batch_size)
     if diagnostics:

@@ -11,6 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
+from circuitspec.cli.importing import importing
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import require_extras
@@ -74,8 +75,9 @@ def scan(
     reserve(output, reads=[task])
     require_extras("scan")
     with ProgressBar("loading") as progress:
-        from circuitspec.scanning import ScanOptions  # torch: seconds
-        from circuitspec.scanning import scan as look
+        with importing():
+            from circuitspec.scanning import ScanOptions  # torch: seconds
+            from circuitspec.scanning import scan as look
 
         options = ScanOptions(
             task=name,

@@ -11,6 +11,7 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
+from circuitspec.cli.importing import importing
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import require_extras
@@ -64,8 +65,9 @@ def sweep(
     reserve(output, reads=[spec])
     require_extras("sweep")
     with ProgressBar("loading") as progress:
-        from circuitspec.sweeping import sweep as decide  # torch: seconds
-        from circuitspec.verification import Options
+        with importing():
+            from circuitspec.sweeping import sweep as decide  # torch: seconds
+            from circuitspec.verification import Options
 
         options = Options(only=tuple(only or ()), seed=seed, device=device, batch_size=batch_size)
         result, diagnostics = decide(spec, options=options, progress=progress)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from circuitspec.cli.exits import Exit, exit_of
+from circuitspec.cli.importing import importing
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of, write
 from circuitspec.cli.pages import write_junit, write_plots, write_report
 from circuitspec.cli.progress import ProgressBar
@@ -138,9 +139,10 @@ def verify(
     lock = _read_lock(spec) if locked else None
     require_extras("verify")
     with ProgressBar("loading") as progress:
-        from circuitspec.model.kept import KeptModels  # torch: seconds
-        from circuitspec.verification import Options
-        from circuitspec.verification import verify as decide
+        with importing():
+            from circuitspec.model.kept import KeptModels  # torch: seconds
+            from circuitspec.verification import Options
+            from circuitspec.verification import verify as decide
 
         loader = KeptModels()
         options = Options(
