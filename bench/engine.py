@@ -24,6 +24,7 @@ of the tree.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -58,6 +59,7 @@ SAMPLE = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    gc.freeze()  # as the command does: torch itself is not walked over for cycles
     device = torch.device(options.device)
     torch.set_float32_matmul_precision("highest")
     tell = _teller(options.quiet)
