@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 REPEATS = 5
 OTHERS = (
-    "from circuitspec.cli.importing import importing\n"
+    "from circuitspec.importing import importing\n"
     "with importing(): import torch, transformer_lens.model_bridge"
 )
 """As the command imports them: what that saves is then not counted as ours."""
@@ -140,7 +140,7 @@ def whole(spec: Path) -> None:
 
 def within(spec: Path) -> None:
     """Verify a spec in this process, and say what each piece took."""
-    from circuitspec.cli.importing import importing
+    from circuitspec.importing import importing
 
     marks = [time.perf_counter()]
     with importing():

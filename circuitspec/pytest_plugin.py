@@ -261,13 +261,15 @@ class _Verifier:
 
     def _verify(self, items: list[CircuitClaim]) -> None:
         from circuitspec.extras import missing_extras
+        from circuitspec.importing import importing
 
         results: dict[str, ClaimResult] = {}
         refusal = missing_extras("pytest with *.circuit files")
         if refusal is None:
-            from circuitspec.model.kept import KeptModels  # torch: seconds
-            from circuitspec.report.rows import competence_notes
-            from circuitspec.verification import Options, verify
+            with importing():
+                from circuitspec.model.kept import KeptModels  # torch: seconds
+                from circuitspec.report.rows import competence_notes
+                from circuitspec.verification import Options, verify
 
             self._loader = self._loader or KeptModels()
             options = Options(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitspec.cli.importing import importing
+from circuitspec.importing import importing
 from circuitspec.verification import verify
 
 BENCH = Path(__file__).parents[2] / "bench"
