@@ -11,10 +11,10 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit, exit_for, verdicts_in
-from circuitspec.importing import importing
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.cli.verify import Dtype, require_extras
+from circuitspec.importing import importing
 
 if TYPE_CHECKING:
     from circuitspec.comparing.records import Comparison

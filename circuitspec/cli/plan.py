@@ -11,9 +11,9 @@ import typer
 
 from circuitspec.cli import findings
 from circuitspec.cli.exits import Exit
-from circuitspec.importing import importing
 from circuitspec.cli.output import emit, reserve, say
 from circuitspec.cli.verify import require_extras
+from circuitspec.importing import importing
 
 EPILOG = """\b
 Examples:
@@ -22,8 +22,9 @@ Examples:
 
 \b
 Each line has the passes above it. A forward is one plain pass of the spec's own prompts; instances
-are outputs of one head or MLP at one token; goes are the parts that memory makes of the runs, peak
-the most that one of them takes. Self-checks and the audit through hooks come on top.
+are outputs of one head or MLP at one token; goes are the parts in which runs and prompts are
+computed, as many at once as batch and memory allow, peak the most that one of them takes.
+Self-checks and the audit through hooks come on top.
 """
 
 

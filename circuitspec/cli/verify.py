@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from circuitspec.cli.exits import Exit, exit_of
-from circuitspec.importing import importing
 from circuitspec.cli.output import emit, reserve, say, wants_color, width_of, write
 from circuitspec.cli.pages import write_junit, write_plots, write_report
 from circuitspec.cli.progress import ProgressBar
 from circuitspec.extras import missing_extras
+from circuitspec.importing import importing
 from circuitspec.language.diagnostics import Diagnostic, Severity, has_errors
 
 if TYPE_CHECKING:

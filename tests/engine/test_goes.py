@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from circuitspec.engine import kernels
 from circuitspec.engine.engine import Engine
-from circuitspec.engine.plan import goes as goes_module
-from circuitspec.engine.plan.goes import goes
+from circuitspec.engine.plan.goes import SMALL, goes, token_rows
 from circuitspec.engine.plan.layout import GAP, Layout
 from circuitspec.engine.runs import Means, ReplaceAllBut, Run
 from circuitspec.hypothesis.records import Element
@@ -44,8 +43,7 @@ def test_every_prompt_goes_once_and_never_too_many_at_once(
     assert sorted(row for go in found for part in go for row in part.rows) == list(range(first))
     for go in found:
         assert sum(len(part.rows) for part in go) <= batch_size
-        rows = runs * sum(int(part.length.sum()) for part in go)
-        assert len(go) == 1 or rows <= goes_module.SMALL
+        assert len(go) == 1 or token_rows(go, runs) <= SMALL
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "llama", "toy_bidirectional_mlp"])
@@ -68,8 +66,8 @@ def test_side_by_side_is_as_one_by_one_in_fewer_products(
             products.append(len(x))
             return honest(mlp, x)
 
-        monkeypatch.setattr(goes_module, "SMALL", small)
         engine = Engine(weights, place.sets, place.metrics)
+        engine._compiled.small = small
         engine.evaluate([Run("evaluation"), nothing])  # the model's own runs are not counted
         with monkeypatch.context() as patched:
             patched.setattr(kernels, "mlp_output", counted)

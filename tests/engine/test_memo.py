@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from circuitspec.engine.compiled.memo import Memo
+from circuitspec.engine.compiled.values import Pool, Values
 from circuitspec.engine.engine import Engine
 from circuitspec.engine.runs import Means, Replace, ReplaceAllBut, Run
 from circuitspec.hypothesis.records import Element
@@ -105,3 +108,22 @@ def test_an_ablated_circuit_needs_no_run_of_the_model_until_changes_are_counted(
     assert 0.8 < counted <= 1.0
     assert reading.touched.written == reading.touched.planned
     assert engine.forwards - before == spent + counted
+
+
+def test_what_was_computed_again_at_more_segments_may_go_in_any_order() -> None:
+    """An instance kept twice belongs to the later pool, which may be the first to be forgotten."""
+    memo, values = Memo(most=1 << 30), Values()
+    chunk: Any = object()  # a key, no more
+    place: Any = object()
+
+    def keep(numbers: list[int], segments: int) -> None:
+        values.put(numbers, Pool(torch.zeros(len(numbers), 4), place))
+        memo.keep(chunk, dict.fromkeys(numbers, segments), values)
+
+    keep([1, 2], 0b01)
+    keep([1], 0b11)
+    memo.recall(chunk, [2], Values())  # the first pool is used again
+    memo.most = 0
+    keep([3], 0b01)
+    assert memo.known(chunk) == {}
+    assert memo.size == 0

@@ -17,6 +17,7 @@ from circuitspec.engine.compiled import room
 from circuitspec.engine.compiled.execute import Execution
 from circuitspec.engine.edge_masks import senders_of
 from circuitspec.engine.engine import Engine
+from circuitspec.engine.plan.goes import SMALL
 from circuitspec.engine.plan.passes import ALL
 from circuitspec.engine.plan.reckon import reckon
 from circuitspec.engine.runs import (
@@ -31,7 +32,6 @@ from circuitspec.engine.runs import (
 from circuitspec.hypothesis.records import Edge, Element
 from circuitspec.language.nodes import (
     ALL_POSITIONS,
-    END,
     QKV,
     Head,
     HeadIndex,
@@ -58,7 +58,16 @@ def place_of_one_layout(size: int = 8) -> World:
     return replace(place, sets=sets, metrics=metrics)
 
 
+def place_of_several_layouts() -> World:
+    """Prompts whose labels stand in several orders: some alike, some of other lengths."""
+    place = world(2, size=9)
+    metrics = {name: place.metrics[name] for name in ("logit_diff", "loss", "divergence")}
+    return replace(place, metrics=metrics)
+
+
 PLACE = place_of_one_layout()
+SEVERAL = place_of_several_layouts()
+both = pytest.mark.parametrize("place", [PLACE, SEVERAL], ids=["one layout", "several"])
 MEAN = Means("reference:abc", "template")
 
 
@@ -67,14 +76,15 @@ def asked(count: int = 6) -> list[Run]:
     for i in range(count):
         head = Head(Layer(i % 2), HeadIndex(i % 4))
         later = frozenset({Element(head, Position("S1"))})
-        runs.append(Run("evaluation", writes=(Replace(frozenset({Element(head, END)}), MEAN),)))
+        one = frozenset({Element(head, Position("IO"))})
+        runs.append(Run("evaluation", writes=(Replace(one, MEAN),)))
         runs.append(Run("evaluation", writes=(ReplaceAllBut(later, MEAN),)))
     return runs
 
 
-def an_engine(executor: Any, batch_size: int = 8) -> Engine:
+def an_engine(executor: Any, place: World = PLACE, batch_size: int = 8) -> Engine:
     weights = model("gpt2").weights(torch.float32)
-    return Engine(weights, PLACE.sets, PLACE.metrics, batch_size=batch_size, executor=executor)
+    return Engine(weights, place.sets, place.metrics, batch_size=batch_size, executor=executor)
 
 
 def near(got: list[Readings], want: list[Readings]) -> None:
@@ -115,6 +125,28 @@ def test_then_prompts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = an_engine("compiled")
     near(engine.evaluate(asked()), want)
     assert engine.batch_size == 2
+
+
+@pytest.mark.parametrize("prompts", [1, 3, 5])
+def test_layouts_are_parted_before_either(monkeypatch: pytest.MonkeyPatch, prompts: int) -> None:
+    want = an_engine("compiled", SEVERAL).evaluate(asked())
+    goes = no_room_beyond(monkeypatch, 10**6, prompts)
+    engine = an_engine("compiled", SEVERAL)
+    near(engine.evaluate(asked()), want)
+    assert len(goes) > 2
+    small = engine._compiled.small
+    assert small < SMALL
+    near(engine.evaluate([replace(run, top=True) for run in asked()]), want)
+    assert engine._compiled.small == small  # it is remembered: nothing is tried in vain
+
+
+def test_a_budget_parts_layouts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = an_engine("compiled", SEVERAL)
+    want = whole.evaluate(asked())
+    monkeypatch.setattr(compiled_module, "budget", lambda device: whole._compiled.peak - 1)
+    goes = no_room_beyond(monkeypatch, 10**6, 10**6)
+    near(an_engine("compiled", SEVERAL).evaluate(asked()), want)
+    assert len(goes) > 1
 
 
 def test_one_prompt_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,21 +257,25 @@ def peak_within(make: Callable[[], Engine], runs: list[Run]) -> tuple[int, int]:
     return max(measured), engine._compiled.peak
 
 
+@both
 @pytest.mark.parametrize("count", [1, 40])
-def test_what_a_plan_prints_bounds_all_that_is_allocated(small_scratch: None, count: int) -> None:
+def test_what_a_plan_prints_bounds_all_that_is_allocated(
+    small_scratch: None, place: World, count: int
+) -> None:
     """The model's own run, ablation values and what is kept for later calls included."""
-    engine = an_engine("compiled")
+    engine = an_engine("compiled", place)
     found = reckon(
-        asked(count), engine.weights.shape, PLACE.sets, PLACE.metrics, passes=ALL, batch_size=8
+        asked(count), engine.weights.shape, place.sets, place.metrics, passes=ALL, batch_size=8
     )
     with Allocated() as allocated:
         engine.evaluate(asked(count))
     assert found.peak / 20 < allocated.most <= found.peak
 
 
+@both
 @pytest.mark.parametrize("count", [1, 8, 40])
-def test_the_peak_is_within_what_was_planned(small_scratch: None, count: int) -> None:
-    measured, planned = peak_within(lambda: an_engine("compiled"), asked(count))
+def test_the_peak_is_within_what_was_planned(small_scratch: None, place: World, count: int) -> None:
+    measured, planned = peak_within(lambda: an_engine("compiled", place), asked(count))
     assert 0 < measured <= planned
 
 

@@ -264,8 +264,9 @@ def test_a_model_of_1_5_billion_parameters_fits_in_24_gb() -> None:
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "toy_mlp"])
 @pytest.mark.parametrize("passes", [ALL, DROP], ids=["all", "without rows"])
+@pytest.mark.parametrize("batch_size", [64, 3, 1])
 def test_the_executor_costs_what_was_reckoned(
-    monkeypatch: pytest.MonkeyPatch, name: str, passes: Passes
+    monkeypatch: pytest.MonkeyPatch, name: str, passes: Passes, batch_size: int
 ) -> None:
     subject, place = model(name), world(4)
     shape = subject.loaded.shape
@@ -285,19 +286,22 @@ def test_the_executor_costs_what_was_reckoned(
         ),
     ]
     metrics = {"logit_diff": place.metrics["logit_diff"]}
-    want = reckon(asked, shape, place.sets, metrics, passes=passes, batch_size=64)
-    engine = Engine(subject.weights(torch.float32), place.sets, metrics)
+    want = reckon(asked, shape, place.sets, metrics, passes=passes, batch_size=batch_size)
+    engine = Engine(subject.weights(torch.float32), place.sets, metrics, batch_size=batch_size)
     engine._compiled.passes = passes
     rows: list[int] = []
+    goes: list[int] = []
     honest = compiled_module.carry_out
 
     def carry_out(executions: list[Execution]) -> None:
         for each in executions:
             rows.extend(each.place(n).count for layer in each.demand.layers for n in layer.mlps)
+        goes.append(len(executions))
         honest(executions)
 
     monkeypatch.setattr(compiled_module, "carry_out", carry_out)
     engine.evaluate(asked)
+    assert len(goes) == want.goes
     assert engine._compiled.cost == want.cost
     assert sum(rows) <= want.cost.mlps
     assert 0 < engine._compiled.peak <= want.peak

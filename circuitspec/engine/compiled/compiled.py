@@ -24,18 +24,16 @@ from circuitspec.engine.compiled.values import Values
 from circuitspec.engine.plan.by_nodes import node_codes
 from circuitspec.engine.plan.cost import Cost, demand_cost, logits_flops
 from circuitspec.engine.plan.demand import demand
-from circuitspec.engine.plan.goes import goes
+from circuitspec.engine.plan.goes import SMALL, goes, token_rows
 from circuitspec.engine.plan.graph import Graph
 from circuitspec.engine.plan.layout import Layout, layouts
-from circuitspec.engine.plan.memory import peak_bytes
+from circuitspec.engine.plan.memory import KEPT, Needed, needed_bytes, peak_bytes
 from circuitspec.engine.plan.passes import ALL, Passes
 from circuitspec.engine.runs import EngineError, Readings, Run, Source, Touched, Write
 from circuitspec.engine.sources import Sources
 from circuitspec.model.weights import Weights
 from circuitspec.task.records import Metric, PromptSet
 
-KEPT = 4 << 30
-"""Bytes of base runs and ablation values to keep from call to call."""
 Given = tuple[Write, ...]
 
 _T = TypeVar("_T")
@@ -57,20 +55,22 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Planned:
-    """Runs on a chunk, ready to be carried out: with `peak` bytes at most, and at what cost."""
+    """Runs on a chunk, ready to be carried out: what that needs of memory, and costs."""
 
     chunk: Chunk
     lowered: Mapping[Run, Lowered]
     execution: Execution
-    peak: int
+    needed: Needed
     cost: Cost
 
 
 class Compiled:
-    """Evaluates many runs together. `batch_size` is prompts at once, and is halved where memory
-    does not suffice. `cost` is what was computed so far, but for base runs and the runs that
-    ablation values are read off; `peak` the most that any computation was planned to need, in
-    bytes.
+    """Evaluates many runs together.
+
+    `batch_size` is prompts at once, `small` the token rows of all runs up to which layouts go side
+    by side; both are halved where memory does not suffice. `cost` is what was computed so far, but
+    for base runs and the runs that ablation values are read off; `peak` the most that any
+    computation was planned to need, in bytes.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Compiled:
         self.metrics = metrics
         self.sources = sources
         self.batch_size = batch_size
+        self.small = SMALL
         self.passes = passes
         self.cost = Cost()
         self.peak = 0
@@ -120,7 +121,7 @@ class Compiled:
         positions = {p for run in runs for p in positions_of(run, self.weights.shape)}
         for metric in self.metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
-        every = goes(layouts(prompts, rows, positions), self.batch_size, len(runs))
+        every = goes(layouts(prompts, rows, positions), self.batch_size, len(runs), self.small)
         collected = {run: Collected(len(prompts)) for run in runs}
         held = dict.fromkeys(runs, Touched())
         for parts in every:
@@ -166,7 +167,9 @@ class Compiled:
                 yield done
                 continue
             if len(together) > 1:
-                pending += [((each,), some) for each in reversed(together)]
+                self.small = min(self.small, token_rows(together, len(some)) // 2)
+                half = (len(together) + 1) // 2
+                pending += [(together[half:], some), (together[:half], some)]
                 continue
             here = together[0]
             half = (len(some) + 1) // 2
@@ -206,7 +209,9 @@ class Compiled:
     ) -> dict[Run, tuple[list[Collected], Touched]] | None:
         """The readings of runs on each of `parts`, and what they held."""
         planned = [self._planned(self._chunk(prompts, part, given), given, runs) for part in parts]
-        peak = sum(each.peak for each in planned)
+        size = self.weights.embed.element_size()
+        needed = sum((each.needed for each in planned), Needed())
+        peak = peak_bytes(self.weights.shape, needed, size)
         one = len(runs) * sum(len(part.rows) for part in parts) == 1
         if peak > budget(self.weights.device) and not one:
             return None
@@ -236,7 +241,6 @@ class Compiled:
         wanted = demand(graph, sorted(roots), memo.known(chunk))
         execution = Execution(chunk, graph, wanted, (n for n, _ in roots), memo=memo)
 
-        @cache
         def rows(number: int) -> int:
             return execution.place(number).count
 
@@ -245,7 +249,7 @@ class Compiled:
             chunk,
             lowered,
             execution,
-            peak_bytes(graph, wanted, layout, rows, execution.roots, size),
+            needed_bytes(graph, wanted, layout, rows, execution.roots, size),
             demand_cost(graph, wanted, layout, rows),
         )
 

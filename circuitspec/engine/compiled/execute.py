@@ -36,10 +36,15 @@ def carry_out(executions: Sequence[Execution]) -> None:
     for each in executions:
         each.begin()
     for layer in range(executions[0].graph.shape.n_layers):
-        steps = [each.past_heads(layer) for each in executions]
-        compute_mlps(steps)
-        for each, step in zip(executions, steps, strict=True):
-            each.past_mlp(step)
+        _layer(executions, layer)
+
+
+def _layer(executions: Sequence[Execution], layer: int) -> None:
+    """One layer of all; what only it needs is gone with the end of this function."""
+    steps = [each.past_heads(layer) for each in executions]
+    compute_mlps(steps)
+    for each, step in zip(executions, steps, strict=True):
+        each.past_mlp(step)
 
 
 class Execution:
@@ -67,6 +72,7 @@ class Execution:
         self.memo = memo
         memo.recall(chunk, demand.where, self.values)
         self._codes: dict[int, frozenset[int]] = {}
+        self._places: dict[int, Place] = {}
         self._last: dict[int, list[int]] = {}
 
     def begin(self) -> None:
@@ -106,10 +112,14 @@ class Execution:
 
     def place(self, number: int) -> Place:
         """The rows of an instance."""
-        segment = self.graph.segment_of(number)
-        if segment != ROWWISE:
-            return self.chunk.place([segment])
-        return self.chunk.merged(self.codes(number), self.demand.segments(number))
+        if number not in self._places:
+            segment = self.graph.segment_of(number)
+            self._places[number] = (
+                self.chunk.place([segment])
+                if segment != ROWWISE
+                else self.chunk.merged(self.codes(number), self.demand.segments(number))
+            )
+        return self._places[number]
 
     def codes(self, number: int) -> frozenset[int]:
         """The ablation values that an instance of all segments depends on."""

@@ -67,6 +67,11 @@ class LayerKeys:
                         for i, number in enumerate(some):
                             self._rows[which, number] = (value, i, place)
 
+    def forget(self) -> None:
+        """Let keys and values go."""
+        self._rows.clear()
+        self._blocks.clear()
+
     def _place(self, number: int, segments: Sequence[int]) -> Place:
         """The rows that are projected of a residual."""
         pool, _ = self.values.pool(number)

@@ -24,9 +24,8 @@ from circuitspec.engine.plan.graph import (
     Attend,
     Graph,
 )
+from circuitspec.engine.plan.memory import SMALL_TABLE
 
-SMALL_TABLE = 128
-"""Ablation values up to which all of a layer's are multiplied, and not those of each place."""
 Attention = dict[int, Attended]
 """What was attended, by segment."""
 
@@ -54,7 +53,6 @@ class LayerStep:
         self.block = chunk.weights.blocks[layer]
         self.keys = LayerKeys(chunk, graph, layer, values, rows_at_once)
         self._constants: dict[tuple[bytes, Place], Tensor] = {}
-        self._cuts: dict[tuple[int, bytes], Tensor] = {}
 
     # ── attention ────────────────────────────────────────────────────────────────────────────
 
@@ -84,7 +82,7 @@ class LayerStep:
         }
 
     def heads(self, attention: Attention) -> None:
-        """Every residual that is needed after the heads."""
+        """Every residual that is needed after the heads; keys and values are not, any more."""
         for (place, alive), numbers in self._families(self.wanted.heads).items():
             nodes = [self._after_heads(number) for number in numbers]
             if not alive:
@@ -92,6 +90,9 @@ class LayerStep:
             else:
                 pool = self._some_live(nodes, place, attention[nodes[0].segment])
             self.values.put(numbers, pool)
+        # other layouts go past their heads before this layer is over
+        self.keys.forget()
+        self._constants.clear()
 
     def _after_heads(self, number: int) -> AfterHeads:
         node = self.graph.nodes[number]
@@ -189,14 +190,13 @@ class LayerStep:
     ) -> Tensor:
         """What some heads add that have the values of a code: [R, W]."""
         table = self.chunk.table(code)
-        if table.size > SMALL_TABLE:
+        if not heads.all() or table.size > SMALL_TABLE:
             values, each = table.distinct(place)
             return self._added(table.z(self.layer)[values], heads)[each]
-        # one product for all places: it takes no longer than one for a few of the values
-        key = (code, heads.tobytes())
-        if key not in self._cuts:
-            self._cuts[key] = self._added(table.z(self.layer), heads)
-        return self._cuts[key][table.rows(place)]
+        # at most places of a circuit all heads are cut: one product for all places and calls
+        if self.layer not in table.added:
+            table.added[self.layer] = self._added(table.z(self.layer), heads)
+        return table.added[self.layer][table.rows(place)]
 
     def _added(self, z: Tensor, heads: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
         """What `heads` of z [G, H, D] add to the stream: [G, W]."""

@@ -50,7 +50,8 @@ class Memo:
         self.size -= pool.size
         kept = self._at[chunk]
         for number in numbers:
-            if kept[number][0] is pool:
+            # recomputed at more segments, an instance may be of another pool, which may be gone
+            if number in kept and kept[number][0] is pool:
                 del kept[number]
 
     def clear(self) -> None:

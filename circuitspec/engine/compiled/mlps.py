@@ -1,7 +1,7 @@
 """The MLPs of one layer: all instances, of all plans that go side by side, in large products.
 
 An MLP treats every row alike, whichever instance and prompt it is of; in one product rows take less
-time than in several.
+time than in several. (Those of path patching's first pass are with what they move: `execute.py`.)
 """
 
 from __future__ import annotations

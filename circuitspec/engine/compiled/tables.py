@@ -74,7 +74,8 @@ class Table:
     """The outputs of a run: `input` [G, W], `z(layer)` [G, H, D], `mlp(layer)` [G, W].
 
     `which` [N, T] says which of the G a token row takes. `parts(layers)` are batches that know at
-    least so many layers.
+    least so many layers. In `added` is kept what all heads of a
+    layer add to the stream: [G, W].
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Table:
         self.parts = parts
         self.device = device
         self.size = int(which.max()) + 1
+        self.added: dict[int, Tensor] = {}
         self._rows: WeakKeyDictionary[Place, Tensor] = WeakKeyDictionary()
         self._distinct: WeakKeyDictionary[Place, tuple[Tensor, Tensor]] = WeakKeyDictionary()
         self._last: dict[str, tuple[int, Tensor]] = {}

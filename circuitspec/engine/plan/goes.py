@@ -12,18 +12,23 @@ product of matrices (`ROWS_AT_ONCE`), for most rows are equal to others or not n
 they do, and side by side would only take more memory."""
 
 
-def goes(layouts: Sequence[Layout], batch_size: int, runs: int) -> list[tuple[Layout, ...]]:
-    """The prompts of `layouts`, at most `batch_size` at once, for so many runs."""
+def goes(
+    layouts: Sequence[Layout], batch_size: int, runs: int, small: int = SMALL
+) -> list[tuple[Layout, ...]]:
+    """The prompts of `layouts`, at most `batch_size` at once, for so many runs.
+
+    Layouts whose rows of all runs are `small` together go side by side.
+    """
     found: list[tuple[Layout, ...]] = []
     together: list[Layout] = []
     prompts = rows = 0
     for layout in layouts:
-        count, more = len(layout.rows), runs * int(layout.length.sum())
-        if count > batch_size:
+        count, more = len(layout.rows), token_rows([layout], runs)
+        if count > batch_size or more > small:
             parts = range(0, count, batch_size)
             found += [(layout.part(first, first + batch_size),) for first in parts]
             continue
-        if together and (prompts + count > batch_size or rows + more > SMALL):
+        if prompts + count > batch_size or rows + more > small:
             found.append(tuple(together))
             together, prompts, rows = [], 0, 0
         together.append(layout)
@@ -31,3 +36,8 @@ def goes(layouts: Sequence[Layout], batch_size: int, runs: int) -> list[tuple[La
     if together:
         found.append(tuple(together))
     return found
+
+
+def token_rows(layouts: Sequence[Layout], runs: int) -> int:
+    """The tokens of layouts, once for each run."""
+    return runs * sum(int(layout.length.sum()) for layout in layouts)

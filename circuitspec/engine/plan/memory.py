@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from circuitspec.engine.plan.cost import head_flops, mlp_flops
 from circuitspec.engine.plan.demand import Demand
@@ -23,6 +24,10 @@ SCRATCH = 48 << 20
 """Bytes of scores and outputs of instances at once: more no longer fits the caches."""
 ROWS_AT_ONCE = 1024
 """Rows in one matrix product: fewer waste the machine, more no longer fit its caches."""
+SMALL_TABLE = 128
+"""Ablation values up to which what all heads of a layer add is computed of every one, and kept."""
+KEPT = 4 << 30
+"""Bytes of base runs and ablation values to keep from call to call."""
 MEMO = 2 << 30
 """Bytes of residual streams that are kept for later calls: a greedy search of ten runs of ten steps
 on GPT-2 small makes 2.8 GB of them with 100 prompts, and saves half of its work with 2."""
@@ -88,23 +93,37 @@ def base_bytes(shape: ModelShape, rows: int, size: int) -> int:
 
 
 def table_bytes(shape: ModelShape, rows: int, size: int) -> int:
-    """The outputs of all senders at so many rows, `size` bytes a number."""
+    """The outputs of all senders at so many rows, `size` bytes a number; of few rows also what all
+    heads of a layer add."""
     outputs = shape.has_mlps * shape.d_model + shape.n_heads * shape.d_head
+    outputs += (rows <= SMALL_TABLE) * shape.d_model
     return rows * size * (shape.n_layers * outputs + shape.d_model)
 
 
-def peak_bytes(
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Bytes that a plan's instances need: `own` at once at most, and `kept` for later calls. Plans
+    that go side by side need the sum."""
+
+    own: int = 0
+    kept: int = 0
+
+    def __add__(self, other: Needed) -> Needed:
+        return Needed(self.own + other.own, self.kept + other.kept)
+
+
+def needed_bytes(
     graph: Graph,
     wanted: Demand,
     layout: Layout,
     rows: Callable[[int], int],
     roots: Iterable[int],
     size: int,
-) -> int:
-    """A bound on what the instances of `wanted` need at once, `size` bytes a number.
+) -> Needed:
+    """What the instances of `wanted` need, `size` bytes a number.
 
     `rows` is how many rows an instance has. Without the base run and the ablation values
-    (`base_bytes`), which calls share; with what is kept of it for later ones.
+    (`base_bytes`), which calls share.
     """
     shape = graph.shape
     ends = last_uses(graph, wanted, roots)
@@ -119,12 +138,21 @@ def peak_bytes(
         heads = max((len(needed) for needed in here.attends.values()), default=0)
         z = sum(layout.tokens(node.segment) for node in attends) * heads * shape.d_head
         read = {n for node in attends for n in (*node.k, *node.v)}
-        keys = sum(rows(n) for n in read if not graph.is_base(n))
+        # of the base run keys and values are copied for the heads that are read
+        keys = sum(int(layout.length.sum()) if graph.is_base(n) else rows(n) for n in read)
         # keys and values as rows and as rectangles, which padding may double
         beside = 6 * keys * min(heads, shape.n_kv_heads) * shape.d_head + 3 * z
         peak = max(peak, alive * shape.d_model + beside)
         alive -= sum(rows(n) for n in ends.get(layer, ()) if n in computed)
-    products = 4 * ROWS_AT_ONCE * max(shape.d_mlp or 0, shape.d_model)
     # results are put together from parts: for a moment the largest is there twice
-    memo = min(MEMO, size * kept * shape.d_model)
-    return 2 * size * (peak + products) + 2 * SCRATCH + memo
+    return Needed(own=2 * size * peak, kept=size * kept * shape.d_model)
+
+
+def peak_bytes(shape: ModelShape, needed: Needed, size: int) -> int:
+    """A bound on what plans that go side by side need at once, what is kept of them for later calls
+    included, `size` bytes a number.
+
+    Scores and products of matrices are of one plan after the other, or of all in one.
+    """
+    products = 4 * ROWS_AT_ONCE * max(shape.d_mlp or 0, shape.d_model)
+    return needed.own + 2 * size * products + 2 * SCRATCH + min(MEMO, needed.kept)

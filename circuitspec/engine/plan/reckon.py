@@ -16,7 +16,14 @@ from circuitspec.engine.plan.demand import Demand, demand
 from circuitspec.engine.plan.goes import goes
 from circuitspec.engine.plan.graph import ROWWISE, Graph
 from circuitspec.engine.plan.layout import Layout, layouts
-from circuitspec.engine.plan.memory import base_bytes, peak_bytes, table_bytes
+from circuitspec.engine.plan.memory import (
+    KEPT,
+    Needed,
+    base_bytes,
+    needed_bytes,
+    peak_bytes,
+    table_bytes,
+)
 from circuitspec.engine.plan.passes import Passes
 from circuitspec.engine.plan.rows import distinct, row_codes, token_table, value_rows
 from circuitspec.engine.readings import metric_places
@@ -85,31 +92,33 @@ def reckon(
     Runs that would take more than `room` bytes together are parted, as it parts them.
     """
     unique = list(dict.fromkeys(runs))
-    total, peak, count = Cost(), 0, 0
+    total, peak, count, kept = Cost(), 0, 0, 0
     for (name, rows, given), members in _groups(unique).items():
         prompts = sets[name]
         positions = {p for run in members for p in positions_of(run, shape)}
         for metric in metrics.values():
             positions |= {metric.at} if metric.until is None else {metric.at, metric.until}
         every = layouts(prompts, rows, positions)
-        for together in _whole(every, batch_size, len(members)):
-            parted = [members] if passes.share else [[run] for run in members]
-            pending = [(together, some) for some in parted]
+        for together in goes(every, batch_size, len(members) if passes.share else 1):
+            jobs = [_Job.of(prompts, layout, shape, given, passes) for layout in together]
+            pending = [(jobs, some) for some in _shared(members, passes)]
             while pending:
                 here, some = pending.pop()
-                jobs = [_Job.of(prompts, layout, shape, given, passes) for layout in here]
-                costs, needs = zip(
-                    *(job.cost(some, metrics, batch_size) for job in jobs), strict=True
-                )
-                need = sum(needs)
+                found = [job.cost(some, metrics) for job in here]
+                need = peak_bytes(shape, sum((needed for _, needed in found), Needed()), SIZE)
+                need += kept + sum(job.held for job in jobs)
                 if need > room and len(here) > 1:
-                    pending += [((layout,), some) for layout in here]
+                    half = (len(here) + 1) // 2
+                    pending += [(here[half:], some), (here[:half], some)]
                     continue
                 if need > room and len(some) > 1:
                     half = (len(some) + 1) // 2
                     pending += [(here, some[half:]), (here, some[:half])]
                     continue
-                total, peak, count = sum(costs, total), max(peak, need), count + 1
+                total = sum((cost for cost, _ in found), total)
+                peak, count = max(peak, need), count + 1
+            kept += sum(job.held for job in jobs)
+        kept = 0 if kept > KEPT else kept
     return Reckoned(
         runs=len(unique),
         cost=total,
@@ -119,11 +128,9 @@ def reckon(
     )
 
 
-def _whole(every: Sequence[Layout], batch_size: int, runs: int) -> Iterator[tuple[Layout, ...]]:
-    """The layouts that are computed side by side; of one that is parted, the whole."""
-    small = [layout for layout in every if len(layout.rows) <= batch_size]
-    yield from goes(small, batch_size, runs)
-    yield from ((layout,) for layout in every if len(layout.rows) > batch_size)
+def _shared(runs: list[Run], passes: Passes) -> list[list[Run]]:
+    """What is computed at once: everything, or where nothing is shared each run alone."""
+    return [runs] if passes.share else [[run] for run in runs]
 
 
 def _groups(runs: Sequence[Run]) -> dict[tuple[str, tuple[int, ...] | None, Given], list[Run]]:
@@ -187,10 +194,17 @@ class _Job:
         """Runs on those of `prompts` that have a layout."""
         return _Job(shape, layout, [prompts.prompts[row] for row in layout.rows], given, passes)
 
-    def cost(
-        self, runs: Sequence[Run], metrics: Mapping[str, Metric], batch_size: int
-    ) -> tuple[Cost, int]:
-        """Operations, and the most memory that a batch of prompts needs."""
+    @property
+    def held(self) -> int:
+        """Bytes of the base run, and of the ablation values that runs so far have named."""
+        held = base_bytes(self.shape, int(self.layout.length.sum()), SIZE)
+        for source in self.codes.sources:
+            values = int(value_rows(source, self.prompts).max()) + 1
+            held += table_bytes(self.shape, values, SIZE)
+        return held
+
+    def cost(self, runs: Sequence[Run], metrics: Mapping[str, Metric]) -> tuple[Cost, Needed]:
+        """Operations, and what the instances need of memory."""
         graph = Graph(
             self.shape,
             node_codes(self.given, (), self.layout, self.shape, self.codes),
@@ -199,13 +213,13 @@ class _Job:
         read = {m.name: self._segments(m) for m in metrics.values()}
         every = tuple(range(len(self.layout.segments)))
         named = tuple(sorted({s for segments in read.values() for s in segments}))
-        wanted = named if self.passes.drop else every
-        lowered = [lower(run, self.layout, graph, wanted, self.codes) for run in runs]
+        segments = named if self.passes.drop else every
+        lowered = [lower(run, self.layout, graph, segments, self.codes) for run in runs]
         roots = {(n, s) for low in lowered for s, n in low.finals.items()}
         roots |= {(n, key[2]) for low in lowered for key, n in low.held.items() if n >= 0}
-        needed = demand(graph, sorted(roots))
-        rows = _Rows(graph, self.layout, self.prompts, needed, self.codes, self.passes.rows)
-        total = demand_cost(graph, needed, self.layout, rows)
+        wanted = demand(graph, sorted(roots))
+        rows = _Rows(graph, self.layout, self.prompts, wanted, self.codes, self.passes.rows)
+        total = demand_cost(graph, wanted, self.layout, rows)
         logits = 0.0
         for metric in metrics.values():
             places = sum(len(metric_places(metric, prompt)) for prompt in self.prompts)
@@ -213,14 +227,8 @@ class _Job:
                 plain = not metric.kl and all(t.quantity == "logit" for t in metric.terms)
                 if run.top or run.kl or not plain or not self.passes.drop:
                     logits += places * logits_flops(self.shape)
-        tokens = int(self.layout.length.sum())
-        peak = peak_bytes(graph, needed, self.layout, rows, (n for n, _ in roots), SIZE)
-        share = min(1.0, batch_size / max(1, len(self.layout.rows)))
-        held = base_bytes(self.shape, tokens, SIZE)
-        for source in self.codes.sources:
-            values = int(value_rows(source, self.prompts).max()) + 1
-            held += table_bytes(self.shape, values, SIZE)
-        return total + Cost(logits=logits), int(share * (peak + held))
+        needed = needed_bytes(graph, wanted, self.layout, rows, (n for n, _ in roots), SIZE)
+        return total + Cost(logits=logits), needed
 
     def _segments(self, metric: Metric) -> set[int]:
         """The segments that a metric is read at."""

@@ -64,15 +64,24 @@ def distinct(tokens: Integers, *keys: Integers, merge: bool = True) -> Distinct:
     prompt, index = np.nonzero(tokens >= 0)
     if merge:
         columns = [index, tokens[prompt, index], *(key[prompt, index] for key in keys)]
-        _, first, inverse = np.unique(
-            np.stack(columns, axis=1), axis=0, return_index=True, return_inverse=True
-        )
-        inverse = inverse.reshape(-1)
+        _, first, inverse = np.unique(_together(columns), return_index=True, return_inverse=True)
     else:
         first = inverse = np.arange(len(prompt))
     which = np.full((n, width), -1, dtype=np.int64)
     which[prompt, index] = inverse
     return Distinct(which, prompt[first], index[first])
+
+
+def _together(columns: Sequence[Integers]) -> Integers:
+    """Numbers that are equal, and in order, as rows of `columns` (none below 0) are: one column is
+    sorted in much less time than several."""
+    code, *others = columns
+    for column in others:
+        size = int(column.max(initial=0)) + 1
+        if int(code.max(initial=0)) >= np.iinfo(np.int64).max // size:
+            code = np.unique(code, return_inverse=True)[1]
+        code = code * size + column
+    return code
 
 
 def value_rows(source: Source, prompts: Sequence[Prompt]) -> Integers:
