@@ -90,8 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_table(shape, plain, written), flush=True)
             _write(options.json, result)
     wanted = [t for t in TABLES if not options.only or t in options.only]
-    points = tables(wanted, model, device, options.chunk, options.repeats, tell)
-    result["scaling"] = [_point(point) for point in points]
+    for point in tables(wanted, model, device, options.chunk, options.repeats, tell):
+        result["scaling"].append(_point(point))
+        _write(options.json, result)
     for table in wanted:
         print(_scaling_table(table, [p for p in result["scaling"] if p["table"] == table]))
     _write(options.json, result)

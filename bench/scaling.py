@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,29 +54,27 @@ def tables(
     chunk: int,
     repeats: int,
     tell: Callable[[str], None],
-) -> list[Point]:
+) -> Iterator[Point]:
     """The points of the tables asked for; each by the engine and by a masked forward."""
-    found: list[Point] = []
 
-    def add(table: str, size: int, of: Model, sets: dict[str, PromptSet], heads: int) -> None:
+    def point(table: str, size: int, of: Model, sets: dict[str, PromptSet], heads: int) -> Point:
         run = circuit_run(of.shape, members=spread(of.shape, heads))
         tell(f"{table} {size}")
-        found.append(Point(table=table, size=size, rows=_timed(of, sets, run, chunk, repeats)))
+        return Point(table=table, size=size, rows=_timed(of, sets, run, chunk, repeats))
 
     usual = prompt_sets(8, HELD["prompts"])
     if "scaling_heads" in wanted:
         for heads in HEADS:
-            add("scaling_heads", heads, model, usual, heads)
+            yield point("scaling_heads", heads, model, usual, heads)
     if "scaling_prompts" in wanted:
         for n in PROMPTS:
-            add("scaling_prompts", n, model, prompt_sets(8, n), HELD["heads"])
+            yield point("scaling_prompts", n, model, prompt_sets(8, n), HELD["heads"])
     if "scaling_layers" in wanted:
         for layers in LAYERS:
             of = model
             if layers != model.shape.n_layers:
                 of = random_model(device, n_layers=layers)
-            add("scaling_layers", layers, of, usual, 2 * layers)
-    return found
+            yield point("scaling_layers", layers, of, usual, 2 * layers)
 
 
 def _timed(

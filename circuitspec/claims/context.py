@@ -28,7 +28,7 @@ from circuitspec.engine.runs import (
 )
 from circuitspec.engine.runs import Replace as ReplaceOutputs
 from circuitspec.engine.scrubbing.scrub import Scrubbed
-from circuitspec.hypothesis.circuit import edges_of
+from circuitspec.hypothesis.circuit import edges_of, edges_without
 from circuitspec.hypothesis.records import (
     Ablation,
     Circuit,
@@ -200,8 +200,8 @@ class Context:
                 for source in self.sources(ablation)
             )
         edges: frozenset[Edge] = frozenset() if empty else self.circuit.edges
-        if cut is not None:
-            edges -= self.edges(cut)
+        if cut is not None and not empty:
+            edges = edges_without(self.circuit, self.edges(cut))
         return tuple(
             Run(EVALUATION, given=given, edges=LiveEdges(edges, source), top=detail, kl=detail)
             for source in self.sources(ablation)

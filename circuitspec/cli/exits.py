@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -76,18 +79,42 @@ def _innermost(error: BaseException) -> str:
 @contextmanager
 def guarded(*, debug: bool) -> Iterator[None]:
     """Whatever happens inside ends in an exit code and at most one sentence, never a traceback."""
-    try:
-        with quietly():
-            yield
-    except Exception as error:
-        # The one place that catches everything: whatever a user does, a traceback is our mistake,
-        # and Python's own exit code for it, 1, would read as "refuted".
-        if debug:
-            import traceback
+    with _noting_ctrl_c() as pressed:
+        try:
+            with quietly():
+                yield
+        except Exception as error:
+            if pressed:  # swallowed while something was imported, which then failed
+                raise SystemExit(Exit.INTERRUPTED) from None
+            # The one place that catches everything: whatever a user does, a traceback is our
+            # mistake, and Python's own exit code for it, 1, would read as "refuted".
+            if debug:
+                import traceback
 
-            traceback.print_exception(error)
-        sys.stderr.write(internal_error(error))
-        raise SystemExit(Exit.INTERNAL) from None
+                traceback.print_exception(error)
+            sys.stderr.write(internal_error(error))
+            raise SystemExit(Exit.INTERNAL) from None
+
+
+@contextmanager
+def _noting_ctrl_c() -> Iterator[list[int]]:
+    """A list that is no longer empty once Ctrl-C was pressed, whatever became of it."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    # not of a thread, nor where the caller has a way of its own
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

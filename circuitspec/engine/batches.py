@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from circuitspec.engine.runs import EngineError
-from circuitspec.language.nodes import EVERYWHERE, Position
+from circuitspec.language.nodes import Position
 from circuitspec.task.records import Prompt, PromptSet
 
 
@@ -32,7 +32,7 @@ class Batch:
 
     def mask(self, position: Position) -> Tensor:
         """Where `position` falls: bool [batch, position]."""
-        if position.label == EVERYWHERE:
+        if position.everywhere:
             return torch.ones_like(self.tokens, dtype=torch.bool)
         mask = torch.zeros(self.tokens.shape, dtype=torch.bool)
         for i, prompt in enumerate(self.prompts):

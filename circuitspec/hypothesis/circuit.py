@@ -7,6 +7,7 @@ keeps add: every edge between a kept node and the input, the logits, or another 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from circuitspec.hypothesis.places import meet
 from circuitspec.hypothesis.product import fits, reads
@@ -68,6 +69,24 @@ def edges_of(cut: CutSet, circuit: Circuit, info: TaskInfo) -> frozenset[Edge]:
     if not cut.elements:
         return cut.edges
     return leaving(cut.elements, circuit.edges, info) | cut.edges
+
+
+def edges_without(circuit: Circuit, cut: frozenset[Edge]) -> frozenset[Edge]:
+    """C\\K by edges: what is left of C's edges where exactly those of K are cut.
+
+    A declared edge may be one of those that keeps add, at some of its positions (`m0 @ S2` is a
+    role, and `keep mlps @ *`). It counts as declared: what keeps add has to leave its tokens out.
+    """
+    declared: dict[tuple[Input | Head | Mlp, Head | Mlp | Logits, Channel], list[Position]] = {}
+    for edge in sorted(cut - circuit.kept_edges, key=str):
+        declared.setdefault((edge.sender, edge.receiver, edge.channel), []).append(edge.position)
+    found = set()
+    for edge in circuit.edges - cut:
+        but = declared.get((edge.sender, edge.receiver, edge.channel))
+        if but and edge in circuit.kept_edges:
+            edge = replace(edge, position=replace(edge.position, but=tuple(but)))
+        found.add(edge)
+    return frozenset(found)
 
 
 def kept_nodes(

@@ -91,17 +91,25 @@ class Position:
 
     `label` is a slot, a declared position, `END`, `BOS` or `*` (every position). `index` picks one
     token of a slot of several (`None` where the label is one token; `"*"` for all of its tokens).
-    `offset` counts tokens to the right.
+    `offset` counts tokens to the right. `but` are positions whose tokens are not meant: no spec
+    writes that, but what a K leaves of an edge that keeps add may need it.
     """
 
     label: str
     offset: int = 0
     index: int | Literal["*"] | None = None
+    but: tuple[Position, ...] = ()
 
     def __str__(self) -> str:
         index = "" if self.index is None else f"[{self.index}]"
         offset = f"{self.offset:+d}" if self.offset else ""
-        return f"{self.label}{index}{offset}"
+        but = f" but {', '.join(map(str, self.but))}" if self.but else ""
+        return f"{self.label}{index}{offset}{but}"
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every token of every prompt is meant."""
+        return self.label == EVERYWHERE and not self.but
 
 
 ALL_POSITIONS = Position(EVERYWHERE)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from circuitspec.language.nodes import END, EVERYWHERE, Position
+from circuitspec.language.nodes import END, Position
 from circuitspec.language.syntax import Expr
 from circuitspec.task.context import TaskContext
 from circuitspec.task.registered import Registered
@@ -42,7 +42,10 @@ class Prompt:
         Raises KeyError where the label does not stand in this prompt, IndexError where the place
         lies outside it: the checker rejects both before anything runs.
         """
-        if position.label == EVERYWHERE:
+        if position.but:
+            left_out = {i for other in position.but for i in self.at(other)}
+            return tuple(i for i in self.at(replace(position, but=())) if i not in left_out)
+        if position.everywhere:
             return tuple(range(len(self.tokens)))
         indices = self.positions[position.label]
         if position.index is not None and position.index != "*":

@@ -18,11 +18,21 @@ EDGES = "ablate by edges with {value}"
 MEAN = "mean from abc over template"
 KEPT = TASK + " keep m0, m2 @ * "
 
+DECLARED_AND_KEPT = (
+    TASK
+    + """ role encoder = m0 @ A2
+    edge input, early -> encoder.in
+    edge encoder -> late.kv, logits
+    keep mlps @ * """
+)
+"""Edges of the MLP at one position, of all that `keep` adds."""
+
 CASES = [
     ("gpt2", TASK, NODES, MEAN),
     ("gpt2", KEPT, NODES, "zero"),
     ("gpt2", KEPT, EDGES, "counterfactual from abc"),
     ("gpt_neox", TASK, EDGES, MEAN),
+    ("gpt2", DECLARED_AND_KEPT, EDGES, MEAN),
     ("llama", KEPT, NODES, "counterfactual from abc"),
     (
         "toy_mlp_layer_norm",
@@ -91,9 +101,10 @@ def test_minimality(case: tuple[str, str, str, str], unit: str) -> None:
     assert biggest > 1e-3  # what was compared is not all zero
 
 
-def test_minimality_of_edges() -> None:
+@pytest.mark.parametrize("body", [TASK, DECLARED_AND_KEPT], ids=["declared", "kept as well"])
+def test_minimality_of_edges(body: str) -> None:
     claim = "expect minimal { HOW each edge require effect >= 0.1 ci 95 }"
-    place, got = measured(("gpt2", TASK, EDGES, MEAN), claim, "minimal")
+    place, got = measured(("gpt2", body, EDGES, MEAN), claim, "minimal")
     stated = place.claims["minimal"]
     assert stated.ablation is not None
     assert stated.minimality is not None
@@ -105,6 +116,10 @@ def test_minimality_of_edges() -> None:
         before, after = reference.circuit(k.edges), reference.circuit(k.edges | v.edges)
         effects = minimality.effect(row, "logit_diff")
         np.testing.assert_allclose(effects, np.subtract(before, after), atol=1e-8)
+    if body is DECLARED_AND_KEPT:
+        (entering,) = (row for row in got.effects if row.name == "input -> m0.in @ A2")
+        assert np.abs(minimality.effect(entering, "logit_diff")).max() > 0.01
+        assert not entering.inert
 
 
 def parts(place: World, printed: tuple[str, ...], by: str) -> frozenset:

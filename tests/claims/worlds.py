@@ -186,7 +186,14 @@ class Reference:
                 live = self.masks(prompt, (circuit.members - without) | circuit.kept)
                 logits = slow.ablate_by_nodes(self.world.slow, tokens, live, values)
             else:
-                live_edges = self.edges(prompt, circuit.edges - without)
+                live_edges = self.edges(prompt, circuit.edges - without - circuit.kept_edges)
+                # a declared edge that is cut is cut even where keeps add it
+                cut = self.edges(prompt, without - circuit.kept_edges)
+                for *ends, mask in self.edges(prompt, circuit.kept_edges - without):
+                    for *others, gone in cut:
+                        if others == ends:
+                            mask &= ~gone
+                    live_edges.append((*ends, mask))
                 logits = slow.ablate_by_edges(self.world.slow, tokens, live_edges, values)
             found.append(self.metric(logits, prompt))
         return found

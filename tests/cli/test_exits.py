@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -88,6 +90,22 @@ def test_interrupts_are_quiet(capsys: pytest.CaptureFixture[str]) -> None:
         raise KeyboardInterrupt
     assert caught.value.code == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_that_an_import_swallowed(capsys: pytest.CaptureFixture[str]) -> None:
+    """numpy may catch it while it is imported, and then cannot be imported again."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def importing() -> None:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("cannot load module more than once per process")
+
+    with pytest.raises(SystemExit) as caught, guarded(debug=False):
+        importing()
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_crash_inside_a_command(

@@ -77,6 +77,7 @@ def asked(name: str) -> list[Run]:
         whole = frozenset(Element(Mlp(Layer(n)), ALL_POSITIONS) for n in range(shape.n_layers))
     into = frozenset({(late, "q", END), (late, "k", B), (LOGITS, "", END)})
     edges = frozenset({Edge(INPUT, late, "k", B), Edge(late, LOGITS, "", END)})
+    elsewhere = frozenset({Edge(INPUT, late, "k", Position("*", but=(B,))), *edges})
     found = []
     for source in (Zero(), MEAN, Means("reference:abc", "batch"), TWIN):
         found += [
@@ -89,6 +90,8 @@ def asked(name: str) -> list[Run]:
             Run("evaluation", edges=LiveEdges(frozenset(), source)),
             Run("evaluation", edges=LiveEdges(edges, source)),
             Run("evaluation", edges=LiveEdges(edges, source, all_but=True)),
+            Run("evaluation", edges=LiveEdges(elsewhere, source)),
+            Run("evaluation", edges=LiveEdges(elsewhere - edges, source, all_but=True)),
             Run("evaluation", given=(Replace(some, source),), writes=(Replace(last, Zero()),)),
         ]
     found += [

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitspec.engine.batches import indices_at
-from circuitspec.language.nodes import EVERYWHERE, Position
+from circuitspec.language.nodes import Position
 from circuitspec.task.records import Prompt, PromptSet
 
 Integers = NDArray[np.int64]
@@ -52,7 +52,7 @@ class Layout:
 
     def where(self, position: Position) -> tuple[int, ...]:
         """The segments that `position` names."""
-        if position.label == EVERYWHERE:
+        if position.everywhere:
             return tuple(range(len(self.segments)))
         return tuple(s for s, named in enumerate(self.segments) if position in named)
 
@@ -64,7 +64,7 @@ def layouts(
 
     Raises EngineError where a position does not exist in a prompt.
     """
-    named = sorted({p for p in positions if p.label != EVERYWHERE}, key=str)
+    named = sorted({p for p in positions if not p.everywhere}, key=str)
     found: dict[tuple[Named, ...], list[tuple[int, list[int]]]] = {}
     chosen = range(len(prompts)) if rows is None else sorted(set(rows))
     for row in chosen:
