@@ -64,13 +64,16 @@ def _drawn(context: Context, kind: str, random: Random) -> Circuit:
         def other(node: N) -> N | Head:
             return exchanged.get(node, node)
 
+        def between_others(edges: frozenset[Edge]) -> frozenset[Edge]:
+            return frozenset(
+                Edge(other(e.sender), other(e.receiver), e.channel, e.position) for e in edges
+            )
+
         return replace(
             circuit,
             members=frozenset(Element(other(e.node), e.position) for e in circuit.members),
-            edges=frozenset(
-                Edge(other(e.sender), other(e.receiver), e.channel, e.position)
-                for e in circuit.edges
-            ),
+            edges=between_others(circuit.edges),
+            kept_edges=between_others(circuit.kept_edges),
         )
     places: dict[Position, int] = {}
     for element in sorted(circuit.members, key=element_key):
