@@ -14,6 +14,7 @@ from typing import Literal
 
 from circuitspec.claims.context import Context
 from circuitspec.comparing.records import Apart, Part, Said
+from circuitspec.hypothesis.circuit import edges_without
 from circuitspec.hypothesis.ordering import edge_key, element_key
 from circuitspec.hypothesis.records import Ablation, Circuit, Edge, Element, Hypothesis
 from circuitspec.hypothesis.text import expression_text
@@ -92,7 +93,7 @@ def moved(context: Context, parts: tuple[Part, ...]) -> Context:
             circuit,
             members=circuit.members ^ (elements - circuit.kept),
             kept=circuit.kept - elements,
-            edges=circuit.edges ^ edges,
+            edges=edges_without(circuit, edges & circuit.edges) | (edges - circuit.edges),
         ),
     )
 

@@ -83,8 +83,9 @@ def edges_without(circuit: Circuit, cut: frozenset[Edge]) -> frozenset[Edge]:
     found = set()
     for edge in circuit.edges - cut:
         but = declared.get((edge.sender, edge.receiver, edge.channel))
-        if but and edge in circuit.kept_edges:
-            edge = replace(edge, position=replace(edge.position, but=tuple(but)))
+        whole = replace(edge.position, but=())
+        if but and replace(edge, position=whole) in circuit.kept_edges:
+            edge = replace(edge, position=replace(whole, but=(*edge.position.but, *but)))
         found.add(edge)
     return frozenset(found)
 
